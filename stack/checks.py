@@ -1,0 +1,290 @@
+"""The rules that look at more than one setting: machines, networks and cables.
+
+Each rule is a generator of errors. Those about models are in `stack.model_checks`.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from stack.draft import Draft
+from stack.hints import SettingError, dotted, suggestion, told
+from stack.model_checks import MODEL_RULES
+from stack.schema import MTU_LIMIT_BYTES, LinkKind, Rdma, Role, SwitchOs, Variant
+
+_PORT_NAMES = {SwitchOs.EOS: (r"Ethernet\d{1,3}(/\d{1,2}){0,2}", "Ethernet1 or Ethernet1/1")}
+
+_RAY_PORTS = {6379, 6380, *range(6381, 6390), 8080, 8265, *range(10002, 10101)}
+"""What Ray itself listens on, as `serving.ray_node` starts it, with some to spare."""
+
+
+def cross_errors(draft: Draft) -> Iterator[SettingError]:
+    """Yield what is wrong with a site although each setting by itself is right."""
+    for rule in (*_RULES, *MODEL_RULES):
+        yield from rule(draft)
+
+
+def _roles(draft: Draft) -> Iterator[SettingError]:
+    for name, node in draft.site.nodes.items():
+        where = f"nodes.{name}"
+        worker = Role.WORKER in node.roles
+        if len(set(node.roles)) < len(node.roles):
+            yield told(f"{where}.roles", node.roles, "but a role counts once: remove the second")
+        if worker and not node.gpus and draft.has(f"{where}.gpus"):
+            rest = f"but a worker serves with its GPUs: set {where}.gpus.count, or drop the role"
+            yield told(f"{where}.roles", node.roles, rest)
+        if node.gpus and not worker:
+            rest = f"but only a worker's GPUs serve: add worker to {where}.roles"
+            yield told(f"{where}.gpus.count", node.gpus.count, rest)
+
+
+def _one_head(draft: Draft) -> Iterator[SettingError]:
+    nodes = draft.site.nodes
+    heads = [name for name, node in nodes.items() if Role.HEAD in node.roles]
+    if not heads and draft.has("nodes"):
+        rest = "but one of them must be the head: add head to the roles of one"
+        yield told("nodes", list(nodes), rest)
+    for extra in heads[1:]:
+        rest = f"but {heads[0]} is the head already, and a site has one: remove head from one"
+        yield told(f"nodes.{extra}.roles", nodes[extra].roles, rest)
+
+
+def _names(draft: Draft) -> Iterator[SettingError]:
+    for name in sorted(draft.names["nodes"] & draft.names["switches"]):
+        yield SettingError(
+            f"switches.{name}",
+            f"switches.{name} has the name of a node, but a name means one machine: rename it",
+        )
+
+
+def _references(draft: Draft) -> Iterator[SettingError]:
+    site = draft.site
+    nodes = {"registry.node": site.registry.node, "edge.node": site.edge.node}
+    for name, frontend in site.frontends:
+        nodes[f"frontends.{name}.node"] = frontend.node if frontend else None
+    nodes["monitoring.node"] = site.monitoring.node if site.monitoring else None
+    for path, node in nodes.items():
+        if node and draft.lacks("nodes", node):
+            known = sorted(draft.names["nodes"])
+            yield told(path, node, f"but there is no such node: {suggestion(node, known)}")
+    for name, machine in site.nodes.items():
+        if machine.circuit and draft.lacks("circuits", machine.circuit):
+            known = sorted(draft.names["circuits"])
+            near = suggestion(machine.circuit, known) if known else "declare it in power.circuits"
+            rest = f"but there is no such circuit: {near}"
+            yield told(f"nodes.{name}.circuit", machine.circuit, rest)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An address and the setting that gives it."""
+
+    path: str
+    address: IPv4Address
+
+
+def _addresses(draft: Draft) -> Iterator[SettingError]:
+    site = draft.site
+    fabric = [
+        _Placed(f"nodes.{name}.fabric_address", node.fabric_address)
+        for name, node in site.nodes.items()
+    ]
+    machines = [("nodes", name, node.address) for name, node in site.nodes.items()]
+    machines += [("switches", name, switch.address) for name, switch in site.switches.items()]
+    management = [_Placed(f"{kind}.{name}.address", address) for kind, name, address in machines]
+    if draft.has("management"):
+        management.append(_Placed("management.controller", site.controller))
+    yield from _doubles([*fabric, *management])
+    if draft.has("fabric.subnet"):
+        yield from _outsiders(fabric, "fabric", site.fabric.subnet)
+    if draft.has("management.subnet"):
+        yield from _outsiders(management, "management", site.management.subnet)
+    both = draft.has("fabric.subnet") and draft.has("management.subnet")
+    if both and site.fabric.subnet.overlaps(site.management.subnet):
+        rest = (
+            f"but it overlaps management.subnet = {site.management.subnet}, and an address must"
+            " tell its network: use two subnets that share nothing"
+        )
+        yield told("fabric.subnet", str(site.fabric.subnet), rest)
+
+
+def _doubles(placed: list[_Placed]) -> Iterator[SettingError]:
+    first: dict[IPv4Address, str] = {}
+    for each in placed:
+        if holder := first.get(each.address):
+            rest = f"but {holder} is the same, and no two may be: give each its own address"
+            yield told(each.path, str(each.address), rest)
+        first.setdefault(each.address, each.path)
+
+
+def _outsiders(placed: list[_Placed], network: str, subnet: IPv4Network) -> Iterator[SettingError]:
+    usable = f"use one of {subnet[1]} to {subnet[-2]}"
+    for each in placed:
+        if each.address in (subnet[0], subnet[-1]):
+            rest = f"but the first and the last address of {subnet} belong to no machine: {usable}"
+            yield told(each.path, str(each.address), rest)
+        elif each.address not in subnet:
+            rest = f"but it is outside {network}.subnet = {subnet}: {usable}, or change the subnet"
+            yield told(each.path, str(each.address), rest)
+
+
+def _cables(draft: Draft) -> Iterator[SettingError]:
+    site = draft.site
+    first: dict[str, str] = {}
+    for switch, port, name, interface in site.plugs():
+        path = dotted(["switches", switch, "ports", port])
+        end = f"{name}.{interface}"
+        pattern, example = _PORT_NAMES[site.switches[switch].os]
+        if not re.fullmatch(pattern, port):
+            rest = f"but {site.switches[switch].os} has no port of that name: write {example}"
+            yield told(path, end, rest)
+        if draft.lacks("nodes", name):
+            near = suggestion(name, sorted(draft.names["nodes"]))
+            yield told(path, end, f"but there is no node {name}: {near}")
+        elif name in site.nodes and interface != site.nodes[name].interface:
+            own = site.nodes[name].interface
+            rest = (
+                f"but the fabric interface of {name} is {own}: write {name}.{own}, or set"
+                f" nodes.{name}.interface"
+            )
+            yield told(path, end, rest)
+        if holder := first.get(end):
+            rest = f"but {holder} has that end already, and a cable has one: remove one of the two"
+            yield told(path, end, rest)
+        first.setdefault(end, path)
+
+
+def _uncabled(draft: Draft) -> Iterator[SettingError]:
+    site = draft.site
+    if not draft.has("switches"):
+        return
+    if site.twin and len(site.switches) != 1:
+        given = list(site.switches)
+        rest = "but a twin has one switch, which joins all its nodes: declare one with their ports"
+        yield told("switches", given, rest)
+    ends = {name for _, _, name, _ in site.plugs()}
+    for name, node in site.nodes.items():
+        if site.switches and name not in ends:
+            rest = (
+                "but no switch port has it: add a line 'PORT:"
+                f" {name}.{node.interface}' to the ports of a switch"
+            )
+            yield told(f"nodes.{name}.interface", node.interface, rest)
+
+
+def _mtus(draft: Draft) -> Iterator[SettingError]:
+    site = draft.site
+    for name, switch in site.switches.items():
+        limit = MTU_LIMIT_BYTES[switch.os]
+        if switch.mtu_limit_bytes > limit:
+            rest = f"but {switch.os} takes at most {limit}: lower it, or leave it out"
+            yield told(f"switches.{name}.max_mtu_bytes", switch.max_mtu_bytes, rest)
+        allowed = min(switch.mtu_limit_bytes, limit)
+        if draft.has("fabric.mtu_bytes") and site.fabric.mtu_bytes > allowed:
+            rest = f"but switch {name} allows at most {allowed}: lower it to {allowed} or less" + (
+                f", or raise switches.{name}.max_mtu_bytes" if allowed < limit else ""
+            )
+            yield told("fabric.mtu_bytes", site.fabric.mtu_bytes, rest)
+
+
+def _links(draft: Draft) -> Iterator[SettingError]:
+    link = draft.site.fabric.link
+    wanted = LinkKind.INFINIBAND if link.rdma is Rdma.INFINIBAND else LinkKind.ETHERNET
+    if not draft.has("fabric.link"):
+        return
+    for name, node in draft.site.nodes.items():
+        path = f"nodes.{name}.rdma_devices"
+        if node.rdma_devices and link.rdma is Rdma.NONE:
+            rest = "but fabric.link.rdma is none: set that to roce or infiniband, or remove these"
+            yield told(path, node.rdma_devices, rest)
+        missing = not node.rdma_devices and Role.WORKER in node.roles and draft.has(path)
+        if missing and link.rdma is not Rdma.NONE and not draft.site.twin:
+            rest = (
+                f"but with fabric.link.rdma = {link.rdma} NCCL must be told its devices, else it"
+                " may take a slow path: list the one that 'rdma link' shows for its interface"
+            )
+            yield told(path, node.rdma_devices, rest)
+    if link.rdma is not Rdma.NONE and link.kind is not wanted:
+        rest = f"but that is RDMA over {wanted}, and fabric.link.kind is {link.kind}: change one"
+        yield told("fabric.link.rdma", link.rdma, rest)
+    if link.kind is LinkKind.INFINIBAND:
+        for name, switch in draft.site.switches.items():
+            rest = "but the fabric is InfiniBand, which eos does not switch: remove the switch"
+            yield told(f"switches.{name}.os", switch.os, rest)
+
+
+def _host_keys(draft: Draft) -> Iterator[SettingError]:
+    if draft.site.twin or not draft.has("twin"):
+        return
+    machines = [("nodes", name, node.host_key) for name, node in draft.site.nodes.items()]
+    machines += [
+        ("switches", name, switch.host_key) for name, switch in draft.site.switches.items()
+    ]
+    for kind, name, key in machines:
+        path = f"{kind}.{name}.host_key"
+        if key is None and draft.has(path):
+            yield SettingError(
+                path,
+                f"{path} is missing, but a real machine's key is pinned, never trusted at first"
+                " sight: set it to what 'ssh-keyscan -t ed25519' shows, once compared on its"
+                " console",
+            )
+
+
+def _ports(draft: Draft) -> Iterator[SettingError]:
+    site = draft.site
+    ray = {f"ray.{name}": port for name, port in site.ray if name.endswith("_port")}
+    for path, port in ray.items():
+        if port in _RAY_PORTS:
+            yield told(path, port, "but Ray's own parts listen there: choose one such as 8001")
+    groups = [{"ssh.port": site.ssh.port, **ray}]
+    registry, edge = {"registry.port": site.registry.port}, {"edge.port": site.edge.port}
+    groups += [{"ssh.port": site.ssh.port, **registry}, {"ssh.port": site.ssh.port, **edge}]
+    if site.registry.node == site.edge.node:
+        groups.append({**registry, **edge})
+    for group in groups:
+        first: dict[int, str] = {}
+        for path, port in group.items():
+            if port in first:
+                rest = f"but {first[port]} has that port on the same node: choose another"
+                yield told(path, port, rest)
+            first.setdefault(port, path)
+
+
+def _variant(draft: Draft) -> Iterator[SettingError]:
+    if draft.site.twin and draft.site.images.vllm is Variant.CUDA:
+        rest = "but the nodes of a twin have no GPU: write cpu, or leave it out"
+        yield told("images.vllm", draft.site.images.vllm, rest)
+    elif draft.site.vllm_variant is Variant.CUDA and draft.has("twin"):
+        for name, node in draft.site.nodes.items():
+            if node.gpus and not node.gpus.model:
+                path = f"nodes.{name}.gpus.model"
+                yield SettingError(
+                    path,
+                    f"{path} is missing, but the cuda image runs on a real GPU: set it to what"
+                    " 'nvidia-smi -L' shows, such as rtx-4090 or h200",
+                )
+
+
+def _api_keys(draft: Draft) -> Iterator[SettingError]:
+    keys = draft.site.edge.api_keys
+    if len(set(keys)) < len(keys):
+        yield told("edge.api_keys", keys, "but a name means one key: remove the second of each")
+
+
+_RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
+    _roles,
+    _one_head,
+    _names,
+    _references,
+    _addresses,
+    _cables,
+    _uncabled,
+    _mtus,
+    _links,
+    _host_keys,
+    _ports,
+    _variant,
+    _api_keys,
+)

@@ -1,0 +1,169 @@
+"""From configuration to a `Site`: every error of it, of every kind, told at once."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from stack.checks import cross_errors
+from stack.draft import Draft
+from stack.errors import InputError
+from stack.hints import SettingError, key_path, sentence
+from stack.paths import ROOT
+from stack.schema import Site
+
+
+class SiteError(InputError):
+    """What is wrong with a site: `errors` holds all of it, one sentence each, sorted by path."""
+
+    def __init__(self, errors: list[SettingError]) -> None:
+        self.errors = tuple(sorted(set(errors)))
+        count = "1 error" if len(self.errors) == 1 else f"{len(self.errors)} errors"
+        lines = [f"{count} in rackform:site", *(str(error) for error in self.errors)]
+        super().__init__("\n  ".join(lines))
+
+
+def load_site(raw: object) -> Site:
+    """Return the site that `raw`, the value of `rackform:site`, declares.
+
+    Raises:
+        SiteError: with every error of the site.
+
+    """
+    if not isinstance(raw, dict):
+        raise SiteError(
+            [
+                SettingError(
+                    "rackform:site",
+                    "rackform:site is missing from this stack's configuration, but it declares all"
+                    " that is to run: copy it from stack/Pulumi.lab.yaml",
+                )
+                if raw is None
+                else SettingError(
+                    "rackform:site",
+                    "rackform:site has one value, but it is a mapping of settings: set one of"
+                    " them, as with pulumi config set --path 'rackform:site.fabric.mtu_bytes' 9000",
+                )
+            ]
+        )
+    try:
+        site = Site.model_validate(raw)
+    except ValidationError as error:
+        found = [sentence(details, raw) for details in _causes(error)]
+        draft = _without_errors(raw, error)
+        raise SiteError([*found, *(_beyond(draft) if draft else ())]) from None
+    if found := list(cross_errors(Draft.of(site))):
+        raise SiteError(found)
+    return site
+
+
+def read_stack(stack: str, root: Path = ROOT) -> object:
+    """Return the unchecked value of `rackform:site` in a stack's file, None where it has none.
+
+    For commands that need no Pulumi. Raises `InputError` where there is no such stack, or its file
+    is not YAML.
+    """
+    path = root / "stack" / f"Pulumi.{stack}.yaml"
+    try:
+        document: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        there = sorted(file.name[7:-5] for file in path.parent.glob("Pulumi.*.yaml"))
+        raise InputError(
+            f"stack = {stack}, but {path} does not exist: choose one of {', '.join(there)}, or"
+            " write that file"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not YAML ({reason}): correct it") from None
+    config = document.get("config") if isinstance(document, dict) else None
+    return config.get("rackform:site") if isinstance(config, dict) else None
+
+
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """Return pydantic's errors without 'too few' where the ones given are just wrong."""
+    every = error.errors()
+    return [
+        details
+        for details in every
+        if details["type"] != "too_short"
+        or not any(_is_within(other["loc"], details["loc"]) for other in every)
+    ]
+
+
+def _is_within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+def _beyond(draft: Draft) -> Iterator[SettingError]:
+    """Yield the errors across settings that a stand-in has no part in."""
+    stood_in = tuple(f"{name}." for name in _STAND_INS if name in draft.lost)
+    return (error for error in cross_errors(draft) if not f"{error.path}.".startswith(stood_in))
+
+
+_STAND_INS: dict[str, object] = {
+    "name": "unnamed",
+    "fabric": {"subnet": "10.0.0.0/8"},
+    "nodes": {"unnamed": {"address": "0.0.0.1", "fabric_address": "0.0.0.2", "roles": ["head"]}},
+    "models": {"unnamed": {"source": "hf:unnamed/unnamed", "revision": "0" * 40}},
+}
+"""What takes the place of a required section of which nothing is left, for the rules' sake."""
+
+
+def _without_errors(raw: dict[object, object], error: ValidationError) -> Draft | None:
+    """Return the part of the site that has the right shape, for the rules across settings."""
+    left = copy.deepcopy(raw)
+    lost: set[str] = set()
+    for _ in range(8):  # each round cuts one level higher; the site is five levels deep
+        for details in sorted(error.errors(), key=lambda each: -len(each["loc"])):
+            path = key_path(details["loc"], left)
+            unknown = details["type"] == "extra_forbidden"
+            absent = details["type"] == "missing"
+            _cut(left, path[:-1] if absent else path, set() if unknown else lost)
+        for name, stand_in in _STAND_INS.items():
+            if left.get(name) in (None, {}):
+                left[name] = stand_in
+                lost.add(name)
+        try:
+            return Draft(Site.model_validate(left), frozenset(lost), _names(raw))
+        except ValidationError as again:
+            error = again
+    return None
+
+
+def _cut(raw: object, path: list[object], lost: set[str]) -> None:
+    """Remove the setting at `path`; an element of a list goes with the whole list."""
+    if not path:
+        return
+    holder = raw
+    for key in path[:-1]:
+        holder = _child(holder, key)
+    if isinstance(holder, dict):
+        holder.pop(path[-1], None)
+        lost.add(".".join(str(key) for key in path))
+    else:
+        _cut(raw, path[:-1], lost)
+
+
+def _child(holder: object, key: object) -> object:
+    if isinstance(holder, dict):
+        return holder.get(key)
+    if isinstance(holder, list) and isinstance(key, int) and key < len(holder):
+        return holder[key]
+    return None
+
+
+def _names(raw: dict[object, object]) -> dict[str, frozenset[str]]:
+    """Return the names that the site gives, right or wrong, so that no reference seems unknown."""
+    power = raw.get("power")
+    holders = {
+        "nodes": raw.get("nodes"),
+        "switches": raw.get("switches"),
+        "circuits": power.get("circuits") if isinstance(power, dict) else None,
+    }
+    return {
+        kind: frozenset(str(name) for name in holder) if isinstance(holder, dict) else frozenset()
+        for kind, holder in holders.items()
+    }

