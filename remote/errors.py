@@ -1,0 +1,9 @@
+"""The errors that a user sees as a sentence instead of a traceback."""
+
+
+class RackformError(Exception):
+    """Something a user can cause or mend: the message holds the value, the rule and the remedy."""
+
+
+class Unreachable(RackformError):  # noqa: N818 - what a reader calls the machine
+    """A machine that can't be reached: no route, no SSH, another host key, a refused login."""
