@@ -1,0 +1,129 @@
+"""The SSH server in front of the CLI, and the clock that ends commit timers."""
+
+import asyncio
+import logging
+
+import asyncssh
+
+from lab.eos_cli.engine import Switch
+from lab.eos_cli.grammar import CliError
+from lab.eos_cli.lldp import Table
+from lab.eos_cli.ports import PortError
+from lab.eos_cli.settings import Settings
+from lab.eos_cli.shell import Shell
+
+USER = "admin"
+TICK_S = 0.25
+LINE_MAX = 4096
+
+log = logging.getLogger("eos_cli")
+
+
+class _Server(asyncssh.SSHServer):
+    """Lets in one user, by the keys of one file; the file is read anew at each login."""
+
+    def __init__(self, settings: Settings, connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._settings = settings
+        self._connections = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
+        if self._connection:
+            self._connections.discard(self._connection)
+
+    def begin_auth(self, username: str) -> bool:
+        if username == USER and self._connection:
+            self._connection.set_authorized_keys(str(self._settings.authorized_keys_file))
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return False
+
+    def kbdint_auth_supported(self) -> bool:
+        return False
+
+
+class CliServer:
+    """Serves terminals until `close`. Commands run one at a time, on the event loop."""
+
+    def __init__(self, settings: Settings, switch: Switch, table: Table) -> None:
+        self._settings = settings
+        self._switch = switch
+        self._table = table
+        self._terminals = 0
+        self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._acceptor: asyncssh.SSHAcceptor | None = None
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen; return the port, which the system chose where the settings say 0."""
+        self._acceptor = await asyncssh.listen(
+            str(self._settings.address),
+            self._settings.port,
+            server_factory=lambda: _Server(self._settings, self._connections),
+            server_host_keys=[str(self._settings.host_key_file)],
+            process_factory=self._terminal,
+            allow_scp=False,
+            agent_forwarding=False,
+            line_editor=True,
+            line_history=100,
+            max_line_length=LINE_MAX,
+            compression_algs=None,
+        )
+        self._ticker = asyncio.create_task(self._tick())
+        return self._acceptor.get_port()
+
+    async def close(self) -> None:
+        if self._ticker:
+            self._ticker.cancel()
+        if self._acceptor:
+            self._acceptor.close()
+            await self._acceptor.wait_closed()
+        open_now = list(self._connections)
+        for connection in open_now:
+            connection.abort()
+        await asyncio.gather(*(c.wait_closed() for c in open_now), return_exceptions=True)
+
+    async def _tick(self) -> None:
+        while True:
+            try:
+                if self._switch.expire():
+                    log.warning("a commit timer ran out: the configuration is as before it")
+            except (CliError, PortError) as error:
+                log.warning("a commit timer ran out and can't be undone yet: %s", error)
+            await asyncio.sleep(TICK_S)
+
+    async def _terminal(self, process: asyncssh.SSHServerProcess[str]) -> None:
+        self._terminals += 1
+        user = process.get_extra_info("username") or USER
+        shell = Shell(self._switch, self._table, user=user, terminal=f"vty{self._terminals}")
+        if process.command is not None:
+            shell.enabled = True
+            failed = self._once(shell, process, process.command)
+            process.exit(1 if failed else 0)
+            return
+        process.stdout.write("\n" + shell.prompt)
+        try:
+            async for line in process.stdin:
+                output = "".join(f"{text}\n" for text in shell.run(line.rstrip("\r\n")))
+                if shell.closed:
+                    break
+                process.stdout.write(output + shell.prompt)
+        except (asyncssh.BreakReceived, asyncssh.TerminalSizeChanged, ConnectionError):
+            pass
+        process.exit(0)
+
+    def _once(self, shell: Shell, process: asyncssh.SSHServerProcess[str], lines: str) -> bool:
+        """Run what was given on ssh's command line, a command a line; stop at an error."""
+        for line in lines.splitlines():
+            output = shell.run(line)
+            failed = bool(output) and output[0].startswith("%")
+            stream = process.stderr if failed else process.stdout
+            stream.write("".join(f"{text}\n" for text in output))
+            if failed:
+                return True
+        return False
