@@ -1,0 +1,61 @@
+"""One interface as it is now: its addresses and its MTU, set by systemd-networkd or mended."""
+
+from collections.abc import Callable, Generator
+
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.exceptions import OperationError
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from pyinfra_deploys.operations.change import never
+from pyinfra_deploys.operations.facts import Links, LinkState
+from pyinfra_deploys.operations.script import Script
+
+
+@operation()
+def apply_link(
+    interface: str,
+    address: str,
+    mtu_bytes: int,
+    management_address: str,
+    reload_if: Callable[[], bool] = never,
+) -> Generator[StringCommand, None, None]:
+    """Bring `interface` to exactly one IPv4 address and this MTU.
+
+    With `reload_if`, systemd-networkd reads its files again first. A wrong MTU alone is set on the
+    link, so that the address (and every connection over it) stays.
+    """
+    links = host.get_fact(Links)
+    present = links.get(interface, LinkState(0, up=False, addresses=()))
+    if management_address in {a.split("/")[0] for a in present.addresses}:
+        raise OperationError(
+            f"{interface} has the management address {management_address}: it is never touched; "
+            "name the fabric interface in fabric_link.interface"
+        )
+    name = QuoteString(interface)
+    reload = reload_if()
+    if reload:
+        yield StringCommand("networkctl", "reload")
+    missing = address not in present.addresses or not present.up
+    if missing:
+        yield StringCommand("networkctl", "reconfigure", name)
+    for extra in present.addresses:
+        if extra != address:
+            yield StringCommand("ip", "addr", "del", extra, "dev", name, "2>/dev/null || true")
+    if present.mtu_bytes != mtu_bytes:
+        yield StringCommand("ip", "link", "set", "dev", name, "mtu", str(mtu_bytes))
+    if reload or missing or present.mtu_bytes != mtu_bytes:
+        yield settled(interface, address, mtu_bytes)
+
+
+def settled(interface: str, address: str, mtu_bytes: int) -> Script:
+    """Return what ends when the link is as declared, or fails after 15 s telling how it is."""
+    name = QuoteString(interface)
+    return Script(
+        f"wait until {interface} has {address} and MTU {mtu_bytes}",
+        "for i in $(seq 150); do",
+        f'[ "$(cat /sys/class/net/{interface}/mtu)" = {mtu_bytes} ] &&',
+        "ip -4 -o addr show dev", name, "| grep -qF", QuoteString(f" {address} "), "&& exit 0;",
+        "sleep 0.1; done; ip -4 addr show dev", name, ">&2;",
+        "networkctl status --no-pager", name, ">&2; exit 1",
+    )  # fmt: skip
