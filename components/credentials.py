@@ -1,0 +1,63 @@
+"""The site's own CA, certificates and tokens: made once, kept as secrets of the stack."""
+
+from collections.abc import Mapping
+
+import pulumi
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from components.resources import Credentials
+from provider.inputs import CertificateRequest
+from stack.schema import Site
+
+REGISTRY, EDGE = "registry", "edge"
+_TOKENS = ("ray", "redis", "registry")
+
+
+def api_key_token(name: str) -> str:
+    """Return the name under which an API key of the site is kept among the tokens."""
+    return f"api_{name}"
+
+
+class SiteCredentials(ComponentResource):
+    """Everything secret that the appliance needs, under one CA of its own."""
+
+    ca_certificate: Output[str]
+    """PEM; what clients and nodes trust."""
+    api_keys: Output[Mapping[str, str]]
+    """Name → key (secret): what the edge accepts."""
+
+    def __init__(self, name: str, site: Site, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rackform:cluster:SiteCredentials", name, None, opts)
+        self._made = Credentials(
+            f"{name}-made",
+            site=site.name,
+            certificates={
+                REGISTRY: _certificate(site, site.registry_node),
+                EDGE: _certificate(site, site.edge_node, *site.edge.host_names),
+            },
+            tokens=[*_TOKENS, *map(api_key_token, site.edge.api_keys)],
+            opts=ResourceOptions(parent=self),
+        )
+        self.ca_certificate = self._made.ca_certificate
+        self.api_keys = Output.secret(
+            self._made.tokens.apply(
+                lambda tokens: {key: tokens[api_key_token(key)] for key in site.edge.api_keys}
+            )
+        )
+        self.register_outputs({"ca_certificate": self.ca_certificate, "api_keys": self.api_keys})
+
+    def token(self, name: str) -> Output[str]:
+        return pulumi.Output.secret(self._made.tokens.apply(lambda tokens: tokens[name]))
+
+    def certificate(self, name: str) -> Output[str]:
+        """Return the PEM chain of a certificate; public."""
+        return self._made.certificates.apply(lambda all_: all_[name]["certificate"])
+
+    def key(self, name: str) -> Output[str]:
+        return pulumi.Output.secret(self._made.certificates.apply(lambda all_: all_[name]["key"]))
+
+
+def _certificate(site: Site, node: str, *host_names: str) -> dict[str, object]:
+    return CertificateRequest(
+        dns_names=[node, *host_names], addresses=[str(site.nodes[node].address)]
+    ).model_dump()

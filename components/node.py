@@ -1,0 +1,95 @@
+"""One physical node: everything that pyinfra holds on it, as one resource and one plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import ComponentResource, Input, ResourceOptions
+
+from components.machines import Machine, on_machine
+from components.resources import HostState
+from pyinfra_deploys.registry import sources
+from stack.schema import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterNodeArgs:
+    site: Site
+    node: str
+    machine: Machine
+    registry_address: str
+    ca_certificate: Input[str]
+
+
+class ClusterNode(ComponentResource):
+    """A node with its fabric link, NCCL environment and Docker Engine as the site declares them."""
+
+    host: HostState
+    """What containers on this node depend on."""
+    revision: pulumi.Output[str]
+    """Changes whenever an operation was run on the host."""
+
+    def __init__(
+        self, name: str, args: ClusterNodeArgs, opts: ResourceOptions | None = None
+    ) -> None:
+        super().__init__("rackform:cluster:ClusterNode", name, None, opts)
+        deploys = _deploys(args)
+        self.host = HostState(
+            f"{name}-host",
+            connection=args.machine.connection,
+            machine=args.machine.installation,
+            deploys=deploys,
+            sources={deploy: sources(deploy) for deploy in deploys},
+            opts=on_machine(self, args.machine),
+        )
+        self.revision = self.host.revision
+        self.register_outputs({"revision": self.revision})
+
+
+def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
+    """Return each deploy's settings in the order in which pyinfra runs them."""
+    site, node = args.site, args.site.nodes[args.node]
+    return {
+        "base": {"hosts": _host_names(site), "time_sync": not site.twin},
+        "fabric_link": {
+            "interface": node.interface,
+            "address": f"{node.fabric_address}/{site.fabric.subnet.prefixlen}",
+            "mtu_bytes": site.fabric.mtu_bytes,
+            "management_address": str(node.address),
+        },
+        "firewall": {
+            "fabric_interface": node.interface,
+            "open_tcp": _open_tcp(site, args.node),
+            "ssh_port": _ssh_port(site),
+        },
+        "nccl_env": {
+            "socket_interface": node.interface,
+            "ib_hca": [] if site.twin else list(node.rdma_devices),
+        },
+        "docker_engine": {
+            "registry": args.registry_address,
+            "ca_certificate": args.ca_certificate,
+            "nvidia_runtime": node.gpu_count > 0 and not site.twin,
+        },
+    }
+
+
+def _ssh_port(site: Site) -> int:
+    return 22 if site.twin else site.ssh.port
+
+
+def _open_tcp(site: Site, node: str) -> list[int]:
+    """Return the ports of a node that are reached from outside the fabric."""
+    services = {
+        (_ssh_port(site), node),
+        (site.registry.port, site.registry_node),
+        (site.edge.port, site.edge_node),
+    }
+    return sorted(port for port, where in services if where == node)
+
+
+def _host_names(site: Site) -> dict[str, list[str]]:
+    """Return /etc/hosts: each node by its own name, and as NAME-fabric on the fabric."""
+    names = {str(node.address): [name] for name, node in site.nodes.items()}
+    fabric = {str(node.fabric_address): [f"{name}-fabric"] for name, node in site.nodes.items()}
+    return names | fabric

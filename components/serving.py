@@ -1,0 +1,118 @@
+"""The models: weights on the nodes, and one Ray Serve application that answers for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi import ComponentResource, Resource, ResourceOptions
+
+from components.machines import Machine, installations, on_machine
+from components.ray_cluster import RayCluster, gpu_kind
+from components.resources import ModelWeights, ServeApplication
+from models.sources import folder_name
+from planner.models import ModelPlan, Plan
+from serving.llm_config import Autoscaling, LlmModel, serve_config
+from stack.schema import Site
+
+_APPLICATION = "llm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingArgs:
+    site: Site
+    plan: Plan
+    nodes: Mapping[str, Machine]
+    hosts: Mapping[str, Resource]
+    cluster: RayCluster
+
+
+class Serving(ComponentResource):
+    """vLLM with the plan's tensor and pipeline parallelism, behind Ray Serve's OpenAI API."""
+
+    application: ServeApplication
+    model: str
+    """The name that a client asks for."""
+    revision: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ServingArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rackform:cluster:Serving", name, None, opts)
+        site, plan = args.site, args.plan
+        ray_nodes = sorted({plan.head, *(worker.node for worker in plan.workers)})
+        weights = [
+            ModelWeights(
+                f"{name}-{key}-weights",
+                source=model.source,
+                revision=model.revision,
+                pad_heads_to=model.pad_heads_to,
+                nodes=[args.nodes[node].connection for node in ray_nodes],
+                machines=installations({node: args.nodes[node] for node in ray_nodes}),
+                fabric_addresses={node: str(site.nodes[node].fabric_address) for node in ray_nodes},
+                opts=ResourceOptions(
+                    parent=self, depends_on=[args.hosts[node] for node in ray_nodes]
+                ),
+            )
+            for key, model in site.models.items()
+        ]
+        head_address = str(site.nodes[plan.head].fabric_address)
+        self.model = plan.models[0].served_name
+        self.application = ServeApplication(
+            f"{name}-application",
+            head=args.nodes[plan.head].connection,
+            dashboard_port=site.ray.dashboard_port,
+            token=args.cluster.token,
+            config=serve_config(
+                [_llm_model(site, model) for model in plan.models],
+                host=head_address,
+                port=site.ray.serve_port,
+                request_timeout_s=site.ray.request_timeout_s,
+                application=_APPLICATION,
+            ),
+            application=_APPLICATION,
+            model=self.model,
+            api_address=f"{head_address}:{site.ray.serve_port}",
+            expected_nodes=plan.expected_nodes,
+            expected_gpus=plan.expected_gpus,
+            runs_on={
+                "head": args.cluster.head.revision,
+                **{node: worker.revision for node, worker in args.cluster.workers.items()},
+            },
+            opts=on_machine(
+                self,
+                args.nodes[plan.head],
+                *weights,
+                args.cluster.head,
+                *args.cluster.workers.values(),
+            ),
+        )
+        self.revision = self.application.revision
+        self.register_outputs({"model": self.model, "revision": self.revision})
+
+
+def _llm_model(site: Site, model: ModelPlan) -> LlmModel:
+    declared = site.models[model.name]
+    kind = gpu_kind(site, model.nodes[0])
+    engine: dict[str, object] = {"max_num_seqs": declared.max_num_seqs}
+    if kind == "cpu":
+        engine["enforce_eager"] = True
+    else:
+        engine["gpu_memory_utilization"] = declared.gpu_memory_utilization
+    return LlmModel.model_validate(
+        {
+            "model_id": model.served_name,
+            "path": "/models/"
+            + folder_name(declared.source, declared.revision, declared.pad_heads_to),
+            "gpu_kind": kind,
+            "tensor_parallel": model.tensor,
+            "pipeline_parallel": model.pipeline,
+            "max_model_len": declared.max_model_len,
+            "dtype": declared.dtype,
+            "autoscaling": Autoscaling(
+                min_replicas=model.min_replicas,
+                max_replicas=model.max_replicas,
+                target_ongoing_requests=declared.replicas.target_ongoing_requests,
+            ),
+            "max_ongoing_requests": declared.traffic.max_ongoing_requests,
+            "max_queued_requests": declared.traffic.max_queued_requests,
+            "engine_kwargs": engine,
+        }
+    )
