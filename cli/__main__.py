@@ -1,0 +1,39 @@
+"""The `rackform` command: `./rackform` makes the environment, then runs this."""
+
+import signal
+import sys
+
+import typer
+from click.exceptions import ClickException
+from rich.markup import escape
+
+from cli import commands
+from cli.console import err
+from remote.errors import RackformError
+from stack.errors import InputError
+
+_FAILED, _BAD_INPUT = 1, 2
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main() -> int:
+    """Run one command: 0 when it did its work, 1 when that failed, 2 when the input was wrong."""
+    try:
+        status = typer.main.get_command(commands.app)(standalone_mode=False)
+    except InputError as error:
+        err.print(f"[red]error:[/] {escape(str(error))}")
+        return _BAD_INPUT
+    except RackformError as error:
+        err.print(f"[red]error:[/] {escape(str(error))}")
+        return _FAILED
+    except ClickException as error:
+        err.print(f"[red]error:[/] {escape(error.format_message())}")
+        return _BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("interrupted: what was done is kept; run the same command again to go on")
+        return _INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Every command and its options; the work is in the module of the same name."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.console import err, out
+
+app = typer.Typer(
+    name="rackform",
+    help="A rack of GPU machines as one inference appliance.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Stack = Annotated[
+    str, typer.Option("--stack", "-s", envvar="RACKFORM_STACK", help="the environment to act on")
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
+
+
+@app.command()
+def up(
+    stack: Stack = "lab",
+    *,
+    as_json: Json = False,
+    prompt: Annotated[str, typer.Option(help="what the model is asked in the end")] = (
+        "What is the capital of France?"
+    ),
+) -> None:
+    """Bring the stack up, from whatever is there to an answered prompt."""
+    from cli.up import bring_up
+
+    report = bring_up(stack, prompt)
+    if as_json:
+        sys.stdout.write(report.model_dump_json() + "\n")
+
+
+@app.command()
+def down(
+    stack: Stack = "lab",
+    *,
+    keep_images: Annotated[
+        bool, typer.Option("--keep-images", help="keep the store of images, packages and weights")
+    ] = False,
+) -> None:
+    """Remove the twin and everything it left, or destroy the stack of real machines."""
+    from cli.down import take_down
+
+    take_down(stack, keep_images=keep_images)
+
+
+@app.command()
+def chat(prompt: str, stack: Stack = "lab") -> None:
+    """Ask the model, through the edge; the answer streams."""
+    from cli.access import access
+    from cli.chat import stream
+
+    for piece in stream(access(stack), prompt):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def ssh(
+    node: str, command: Annotated[list[str] | None, typer.Argument()] = None, stack: Stack = "lab"
+) -> None:
+    """Log in to a node or a switch, or run one command there."""
+    from cli.ssh import login
+
+    login(stack, node, command or [])
+
+
+@app.command()
+def verify(
+    stack: Stack = "lab",
+    *,
+    from_stdin: Annotated[
+        bool, typer.Option("--expectations-from-stdin", help="as the stack itself runs it")
+    ] = False,
+) -> None:
+    """Check every host against what the stack declares."""
+    from cli.access import access
+    from cli.verify import verify as run
+    from stack.expectations import Expectations
+
+    expectations = (
+        Expectations.model_validate_json(sys.stdin.read())
+        if from_stdin
+        else access(stack).outputs.expectations
+    )
+    if status := run(expectations):
+        raise typer.Exit(status)
+
+
+@app.command()
+def status(stack: Stack = "lab", *, as_json: Json = False) -> None:
+    """Tell what runs: nodes, containers, the application, versions."""
+    from cli.status import current, table
+
+    found = current(stack)
+    if as_json:
+        sys.stdout.write(json.dumps(found.model_dump(mode="json")) + "\n")
+    else:
+        out.print(table(found))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(
+    context: typer.Context,
+    tier: Annotated[
+        str | None, typer.Argument(help="unit, golden, hosts or lab; all of them when left out")
+    ] = None,
+) -> None:
+    """Run the project's own tests."""
+    from cli.test import run
+
+    raise typer.Exit(run(tier, context.args))
+
+
+@app.command()
+def lock(
+    names: Annotated[list[str] | None, typer.Argument(help="images; all when left out")] = None,
+) -> None:
+    """Resolve images' packages and write their locks."""
+    from cli.images import write_locks
+
+    write_locks(names or [])
+
+
+@app.command()
+def build(
+    name: str,
+    variant: Annotated[str | None, typer.Option(help="one of the image's variants")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Build one image from its lock into the store."""
+    from cli.images import build_image
+
+    built = build_image(name, variant)
+    if as_json:
+        sys.stdout.write(built.model_dump_json() + "\n")
+    else:
+        err.print(f"{built.digest} {built.size_bytes / 1e6:.0f} MB in {built.seconds:.1f} s")

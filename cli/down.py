@@ -1,0 +1,71 @@
+"""`./rackform down`: nothing of the stack is left on the machine."""
+
+import shutil
+from pathlib import Path
+
+from cli.console import err
+from cli.locks import release_stale_lock
+from cli.progress import Progress
+from cli.pulumi import EngineFailedError, Pulumi
+from lab import twin as twins
+from lab.layout import Twin
+from remote.errors import RackformError
+from stack.load import load_site, read_stack
+from stack.paths import ROOT, stack_dir, state_dir, store_dir
+
+
+def take_down(stack: str, *, keep_images: bool) -> None:
+    """Remove the twin with its state, or destroy the stack of real machines.
+
+    A twin's machines are ours alone: they are removed as a whole instead of being emptied one
+    resource at a time. On real machines Pulumi removes what it made: containers, applications.
+    """
+    site = load_site(read_stack(stack))
+    release_stale_lock(stack)
+    engine = Pulumi(stack)
+    if not site.twin:
+        _destroy(engine)
+        return
+    twins.require()
+    twins.down(Twin(state_dir(), store_dir()), keep_images=keep_images)
+    if engine.exists():
+        engine.remove_stack()
+    forget_salt(stack)
+    for folder in (stack_dir(stack), *(() if keep_images else (store_dir(),))):
+        _remove(folder)
+    kept = f"; kept {store_dir()}" if keep_images else ""
+    err.print(f"{site.name} is down{kept}")
+
+
+def _destroy(engine: Pulumi) -> None:
+    progress = Progress(err)
+    try:
+        with progress.shown():
+            engine.run("destroy", "--continue-on-error", on_event=progress.on_event)
+    except EngineFailedError as error:
+        raise RackformError(
+            str(error)
+            if not progress.failures
+            else "not everything could be destroyed, as told"
+            " above: mend the first one's cause and run ./rackform down again"
+        ) from error
+
+
+def forget_salt(stack: str) -> None:
+    """Take the engine's `encryptionsalt` out of the stack's file, unless secrets there need it.
+
+    The engine writes it when the stack is made; it belongs to the passphrase of that state, and
+    would refuse the passphrase of the next.
+    """
+    file = ROOT / "stack" / f"Pulumi.{stack}.yaml"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    if any("secure:" in line for line in lines):
+        return
+    kept = [line for line in lines if not line.startswith("encryptionsalt:")]
+    if kept != lines:
+        file.write_text("".join(kept), encoding="utf-8")
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,127 @@
+"""The Pulumi engine as this command uses it: one process a call, its events read as they come."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pydantic import JsonValue, TypeAdapter
+
+from cli import backend
+from cli.events import EngineEvent
+from remote.errors import RackformError
+from stack.paths import ROOT, state_dir
+
+_POLL_S = 0.1
+_JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
+
+
+class EngineFailedError(RackformError):
+    """Pulumi ended with an error that it has already told on the screen."""
+
+
+class Pulumi:
+    """The engine on one stack; every call is a process of its own and ends with it."""
+
+    def __init__(self, stack: str) -> None:
+        self.stack = stack
+
+    def ensure_stack(self) -> None:
+        """Make the stack in the backend if it isn't there; the stack's file is never touched."""
+        if not backend.holds(self.stack):
+            self._output("stack", "select", "--create", self.stack)
+
+    def exists(self) -> bool:
+        listed = self._output("stack", "ls", "--json")
+        return any(entry["name"].split("/")[-1] == self.stack for entry in json.loads(listed))
+
+    def outputs(self) -> dict[str, JsonValue]:
+        """Return the stack's outputs, its secrets in the clear: for this process only."""
+        text = self._output("stack", "output", "--json", "--show-secrets", "--stack", self.stack)
+        return _JSON_OBJECT.validate_json(text)
+
+    def unlock(self) -> None:
+        """Release the lock of an update that was killed; harmless when there is none."""
+        self._output("cancel", "--yes", "--stack", self.stack)
+
+    def remove_stack(self) -> None:
+        self._output("stack", "rm", "--yes", "--force", "--preserve-config", "--stack", self.stack)
+
+    def run(self, command: str, *options: str, on_event: Callable[[EngineEvent], None]) -> None:
+        """Run an update (`up`, `destroy`, `refresh`) and hand over each event as it is written.
+
+        Raises:
+            EngineFailedError: the engine ended with an error; its diagnostics were handed over.
+
+        """
+        state_dir().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=state_dir(), prefix="events-") as folder:
+            log = Path(folder, "events.jsonl")
+            log.touch(mode=0o600)
+            process = subprocess.Popen(
+                [
+                    "pulumi", command, "--yes", "--skip-preview", "--non-interactive",
+                    "--stack", self.stack, "--event-log", log, *options,
+                ],
+                cwd=ROOT,
+                env={**os.environ, "PULUMI_DEBUG_COMMANDS": "true"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )  # fmt: skip
+            try:
+                for line in _follow(log, process):
+                    on_event(EngineEvent.model_validate_json(line))
+            except KeyboardInterrupt:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=300)
+                raise
+            _, error = process.communicate()
+        if process.returncode:
+            raise EngineFailedError(error.strip() or f"pulumi {command} failed")
+
+    def _output(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        done = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive"],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RackformError(f"pulumi {' '.join(arguments)}: {_cause(done.stderr)}")
+        return done.stdout
+
+
+def _cause(error: str) -> str:
+    """Return the engine's own sentence, with the remedy where the cause is known."""
+    text = error.strip().removeprefix("error: ")
+    if "incorrect passphrase" in text:
+        return (
+            "the passphrase does not open this stack's secrets: point"
+            " PULUMI_CONFIG_PASSPHRASE_FILE at the file that the stack was made with"
+        )
+    return text
+
+
+def _follow(log: Path, process: subprocess.Popen[str]) -> Iterator[str]:
+    """Yield each whole line of the growing file until the process has ended."""
+    with log.open(encoding="utf-8") as lines:
+        part = ""
+        while True:
+            ended = process.poll() is not None
+            while text := lines.readline():
+                part += text
+                if part.endswith("\n"):
+                    yield part
+                    part = ""
+            if ended:
+                return
+            time.sleep(_POLL_S)
