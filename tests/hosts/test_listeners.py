@@ -1,0 +1,74 @@
+"""What is not declared is reached by nobody outside the fabric, whatever address it listens on."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+from serving.ray_node import DASHBOARD_PORT, GCS_PORT, PORTS, REDIS_PORT
+from stack.expectations import Expectations, ExpectedHost
+
+_RAY = {GCS_PORT, DASHBOARD_PORT, REDIS_PORT, 8000, 8081, 8082, *PORTS.values()}
+"""Beside those that it is given: Serve's proxy, the metrics of autoscaler and dashboard."""
+
+_EVERYWHERE = {"0.0.0.0", "*", "[::]"}  # noqa: S104 - as `ss` prints it
+_TIMEOUT_S = 1.5
+
+
+def _listeners(host: Host) -> set[tuple[str, int]]:
+    """Return (address, port) of all that listens for TCP on a host."""
+    lines = host.check_output("ss -Hltn").splitlines()
+    ends = [line.split()[3].rpartition(":") for line in lines]
+    return {(address.partition("%")[0], int(port)) for address, _, port in ends}
+
+
+def _reached(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _closed(host: Host, expected: ExpectedHost) -> set[int]:
+    """Return Ray's ports and all others that listen on every interface, without SSH's.
+
+    A service that is declared for the outside listens on the management address itself.
+    """
+    listeners = _listeners(host)
+    declared = {port for address, port in listeners if address == expected.connection.address}
+    everywhere = {port for address, port in listeners if address in _EVERYWHERE}
+    return (_RAY | everywhere) - declared - {expected.connection.port}
+
+
+def test_only_what_is_declared_is_reached_over_the_management_network(
+    expectations: Expectations, ssh_config: Path
+) -> None:
+    nodes = expectations.hosts
+    hosts = {n: testinfra.get_host(f"ssh://{n}", ssh_config=str(ssh_config)) for n in nodes}
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        closed = dict(zip(nodes, pool.map(_closed, hosts.values(), nodes.values()), strict=True))
+    ends = [(name, port) for name, ports in closed.items() for port in sorted(ports)]
+    with ThreadPoolExecutor(len(ends)) as pool:
+        answers = pool.map(lambda end: _reached(nodes[end[0]].connection.address, end[1]), ends)
+        assert [end for end, reached in zip(ends, answers, strict=True) if reached] == []
+
+
+def test_ssh_is_reached_over_the_management_network(expected: ExpectedHost) -> None:
+    """The check above can fail: not everything is closed."""
+    assert _reached(expected.connection.address, expected.connection.port)
+
+
+def test_rays_store_is_reached_over_the_fabric(
+    expectations: Expectations, ssh_config: Path
+) -> None:
+    others = [name for name in expectations.hosts if name != expectations.head]
+    if not others:
+        pytest.skip("the site has one node")
+    address = expectations.hosts[expectations.head].fabric_address
+    other = testinfra.get_host(f"ssh://{others[0]}", ssh_config=str(ssh_config))
+    opened = other.run("timeout 3 bash -c %s", f": < /dev/tcp/{address}/{GCS_PORT}")
+    assert opened.rc == 0, f"{others[0]} does not reach {address}:{GCS_PORT}: {opened.stderr}"

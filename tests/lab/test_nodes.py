@@ -1,0 +1,282 @@
+"""Hosts and a switch of a twin of their own: they behave like machines, and nothing stays."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from images import builder
+from lab import cgroups, login, network, nodes, overlay, processes, switch
+from lab import twin as twins
+from lab.keys import controller_key
+from lab.layout import Twin
+from lab.spec import NodeSpec, SwitchSpec
+from remote.connection import Connection
+from remote.errors import RackformError
+from stack.paths import ROOT, store_dir
+
+pytestmark = pytest.mark.root
+
+FABRIC = {"a": "10.75.0.11", "b": "10.75.0.12"}
+NETWORKD = """\
+[Match]
+Name=fab0
+[Link]
+MTUBytes=9000
+[Network]
+Address={address}/24
+LinkLocalAddressing=no
+"""
+
+
+class Lab:
+    """Two small hosts on one switch."""
+
+    def __init__(self, state: Path) -> None:
+        self.twin = Twin(state, store_dir())
+        self.key = controller_key(state / "test")
+        built = builder.expected("node", "default", store_dir()).digest
+        if built is None:
+            pytest.skip("the node image is not built: './rackform up' or './rackform build node'")
+        self.base_digest = built
+
+    def node(self, name: str, last: int, port: str) -> NodeSpec:
+        return NodeSpec(
+            site="test",
+            name=name,
+            base_digest=self.base_digest,
+            address=f"10.76.0.{last}/24",
+            cables={"fab0": f"tor.{port}"},
+            memory_gib=1,
+            gpus=2,
+            authorized_key=self.key.public,
+            private_key_file=self.key.private_file,
+        )
+
+    @property
+    def specs(self) -> list[NodeSpec]:
+        return [self.node("a", 11, "Ethernet1"), self.node("b", 12, "Ethernet2")]
+
+    @property
+    def tor(self) -> SwitchSpec:
+        return SwitchSpec(
+            site="test",
+            name="tor",
+            os="eos",
+            address="10.76.0.2/24",
+            ports=["Ethernet1", "Ethernet2", "Ethernet3"],
+            max_mtu_bytes=9214,
+            authorized_key=self.key.public,
+            private_key_file=self.key.private_file,
+        )
+
+    def up(self) -> None:
+        with ThreadPoolExecutor(3) as pool:
+            jobs = [pool.submit(nodes.create, self.twin, spec) for spec in self.specs]
+            jobs.append(pool.submit(switch.create, self.twin, self.tor))
+            for job in jobs:
+                job.result()
+
+    def ssh(self, name: str, command: str) -> str:
+        found = nodes.read(self.twin, name)
+        assert found
+        return login.run(found.connection, self.twin.node(name), command).strip()
+
+    def fabric(self, name: str) -> None:
+        """Do what the product's own deploy does: a networkd file, and networkd enabled."""
+        text = NETWORKD.format(address=FABRIC[name])
+        self.ssh(
+            name,
+            f"mkdir -p /etc/systemd/network && printf '{text}' > /etc/systemd/network/fab0.network"
+            " && systemctl enable --now systemd-networkd && networkctl reload",
+        )
+
+    def port_mtu(self, device: str, mtu: int) -> None:
+        network.batch([f"link set {device} mtu {mtu}"], name="tor", purpose="set an MTU")
+
+    def ping(self, size: int) -> bool:
+        """Say whether an unfragmented packet of this size comes back from the other host."""
+        command = f"ping -c 2 -i 0.2 -W 1 -M do -s {size - 28} {FABRIC['b']}"
+        try:
+            self.ssh("a", command)
+        except RackformError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    made = Lab(tmp_path_factory.mktemp("a state, with: odd, name"))
+    try:
+        twins.claim(made.twin, ROOT)
+    except RackformError as error:
+        pytest.skip(str(error))
+    try:
+        yield made
+    finally:
+        twins.down(made.twin, keep_images=False)
+
+
+@pytest.fixture
+def up(lab: Lab) -> Lab:
+    lab.up()
+    return lab
+
+
+def wait(condition: str, lab: Lab, name: str, timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            lab.ssh(name, condition)
+        except RackformError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+        else:
+            return
+
+
+def test_hosts_boot_systemd_without_failed_units_and_run_docker(up: Lab) -> None:
+    for name in ("a", "b"):
+        assert up.ssh(name, "systemctl is-system-running --wait") == "running"
+        assert up.ssh(name, "cat /proc/1/comm") == "systemd"
+        assert up.ssh(name, "hostname") == name
+        assert up.ssh(name, "docker info -f '{{.Driver}} {{.CgroupVersion}}'") == "overlay2 2"
+
+
+def test_making_it_again_changes_nothing(up: Lab) -> None:
+    before = [processes.supervisor(up.twin.node(name)) for name in ("a", "b")]
+    up.up()
+    assert [processes.supervisor(up.twin.node(name)) for name in ("a", "b")] == before
+
+
+def test_a_host_has_kernel_parameters_of_its_own(up: Lab) -> None:
+    ours = Path("/proc/sys/net/core/rmem_max").read_text().strip()
+    up.ssh("a", "sysctl -w vm.swappiness=11 net.core.rmem_max=67108865 net.ipv4.tcp_mtu_probing=1")
+    assert up.ssh("a", "sysctl -n net.core.rmem_max") == "67108865"
+    assert up.ssh("b", "sysctl -n net.core.rmem_max") == ours
+    assert Path("/proc/sys/net/core/rmem_max").read_text().strip() == ours
+
+
+def test_a_host_cannot_set_the_clock(up: Lab) -> None:
+    with pytest.raises(RackformError, match="not permitted"):
+        up.ssh("a", "date -s @1")
+
+
+def test_the_switch_port_bounds_what_passes_the_fabric(up: Lab) -> None:
+    for name in ("a", "b"):
+        up.fabric(name)
+        wait(f"ip -br addr show fab0 | grep -q 'UP.*{FABRIC[name]}'", up, name)
+    for device in ("swp1", "swp2"):
+        up.port_mtu(device, 9000)
+    assert up.ping(9000)
+    for device in ("swp1", "swp2"):
+        up.port_mtu(device, 4200)
+        assert up.ping(4200)
+        assert not up.ping(9000), f"9000 bytes passed {device} at 4200"
+        up.port_mtu(device, 9000)
+    assert up.ping(9000)
+
+
+def test_a_reboot_is_one_and_the_fabric_address_comes_back(up: Lab) -> None:
+    up.fabric("a")
+    before = up.ssh("a", "cat /proc/sys/kernel/random/boot_id")
+    with contextlib.suppress(RackformError):  # the connection ends with the host
+        up.ssh("a", "systemctl --no-block reboot")
+    deadline = time.monotonic() + 30
+    after = before
+    while after == before and time.monotonic() < deadline:
+        time.sleep(0.5)
+        nodes.wait_ssh(up.twin, "a")
+        after = up.ssh("a", "cat /proc/sys/kernel/random/boot_id")
+    assert after != before
+    wait(f"ip -br addr show fab0 | grep -q '{FABRIC['a']}'", up, "a")
+    assert up.ssh("a", "cat /sys/class/net/fab0/mtu") == "9000"
+
+
+def _answers(connection: Connection) -> bool:
+    return login.banner(connection)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_host_that_is_powered_off_is_found_so_and_comes_back(up: Lab, hard: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    up.ssh("b", "echo kept > /root/kept; sync")
+    nodes.power_off(up.twin, "b", hard=hard)
+    found = nodes.read(up.twin, "b")
+    assert found
+    assert found.power == "off"
+    assert not _answers(found.connection)
+    assert "LOWER_UP" not in network.links("tor")["swp2"]["flags"]
+    nodes.create(up.twin, up.specs[1])
+    assert up.ssh("b", "cat /root/kept") == "kept"
+
+
+def test_a_poweroff_from_inside_ends_the_host(up: Lab) -> None:
+    with contextlib.suppress(RackformError):  # the connection ends with the host
+        up.ssh("b", "systemctl --no-block poweroff")
+    assert processes.wait_ended(up.twin.node("b"), timeout_s=30)
+    found = nodes.read(up.twin, "b")
+    assert found
+    assert found.problems == ("it is powered off",)
+
+
+def test_a_removed_host_leaves_its_port_as_it_was_configured(up: Lab) -> None:
+    up.port_mtu("swp2", 4321)
+    key = nodes.create(up.twin, up.specs[1]).host_key
+    nodes.delete(up.twin, "b")
+    nodes.delete(up.twin, "b")
+    assert nodes.read(up.twin, "b") is None
+    assert not network.exists("b")
+    assert nodes.create(up.twin, up.specs[1]).host_key == key
+    assert network.links("tor")["swp2"]["mtu"] == 4321
+
+
+def test_a_switch_made_anew_gets_its_cables_back(up: Lab) -> None:
+    switch.delete(up.twin, "tor")
+    found = nodes.read(up.twin, "a")
+    assert found
+    assert found.problems == ("fab0 is not plugged into tor.Ethernet1",)
+    switch.create(up.twin, up.tor)
+    assert nodes.read(up.twin, "a") == found.model_copy(update={"problems": ()})
+
+
+def test_what_a_killed_supervisor_leaves_is_found_and_the_host_boots_again(up: Lab) -> None:
+    pid = processes.supervisor(up.twin.node("a"))
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    (up.twin.nodes / "half").mkdir()
+    subprocess.run(["ip", "netns", "add", "rf-stray"], check=True)
+    time.sleep(0.5)
+    cleaned = twins.clean_leftovers(up.twin)
+    assert "removed what was half made of half" in cleaned
+    assert "removed the namespace rf-stray" in cleaned
+    found = nodes.read(up.twin, "a")
+    assert found
+    assert found.power == "off"
+    nodes.create(up.twin, up.specs[0])
+    assert up.ssh("a", "true") == ""
+
+
+def test_another_checkout_is_refused_while_the_twin_is_up(up: Lab, tmp_path: Path) -> None:
+    other = Twin(tmp_path, store_dir())
+    with pytest.raises(RackformError, match=str(ROOT)):
+        twins.claim(other, tmp_path)
+    twins.claim(up.twin, ROOT)
+
+
+def test_down_removes_all_of_it_and_can_be_repeated(up: Lab) -> None:
+    twins.down(up.twin, keep_images=False)
+    twins.down(up.twin, keep_images=False)
+    assert not up.twin.path.exists()
+    assert not cgroups.names()
+    assert network.BRIDGE not in network.links(None)
+    assert not any(p.name.startswith("rf-") for p in network.NETNS.glob("*"))
+    assert not overlay.mounts_below(up.twin.state)
+    assert twins.claimed_by() is None
+    twins.claim(up.twin, ROOT)

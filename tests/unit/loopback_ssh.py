@@ -1,0 +1,115 @@
+"""An SSH server on loopback that runs commands and takes files, for tests of SSH clients."""
+
+import asyncio
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import asyncssh
+
+USER = "rack"
+PASSWORD = "correct horse"  # noqa: S105 (the test's own server)
+
+
+def new_key() -> asyncssh.SSHKey:
+    return asyncssh.generate_private_key("ssh-ed25519")
+
+
+class _Server(asyncssh.SSHServer):
+    def __init__(self, loopback: "Loopback") -> None:
+        self._loopback = loopback
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._loopback.connections += 1
+        if self._loopback.connections <= self._loopback.refuse_first:
+            conn.abort()
+
+    def begin_auth(self, username: str) -> bool:
+        del username
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return (username, password) == (USER, PASSWORD)
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return username == USER and key.public_data == self._loopback.user_key.public_data
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool:
+        del dest_host, orig_host, orig_port
+        self._loopback.forwarded.append(dest_port)
+        return True
+
+
+@dataclass
+class Loopback:
+    """A running server; `refuse_first` connections are cut before they begin."""
+
+    host_key: asyncssh.SSHKey
+    user_key: asyncssh.SSHKey
+    port: int = 0
+    refuse_first: int = 0
+    connections: int = 0
+    forwarded: list[int] = field(default_factory=list)
+
+    @property
+    def public_host_key(self) -> str:
+        return self.host_key.export_public_key().decode().strip()
+
+    def private_key(self, passphrase: str | None = None) -> str:
+        return self.user_key.export_private_key("openssh", passphrase).decode()
+
+
+async def _run(process: "asyncssh.SSHServerProcess[bytes]") -> None:
+    child = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        process.command or "true",
+        env={"PATH": "/usr/bin:/bin", **process.env},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    given = await process.stdin.read()
+    out, err = await child.communicate(given)
+    process.stdout.write(out)
+    process.stderr.write(err)
+    process.exit(child.returncode or 0)
+
+
+@contextmanager
+def serving() -> Iterator[Loopback]:
+    """Serve on a free port of 127.0.0.1 until the block ends."""
+    loopback = Loopback(new_key(), new_key())
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def listen() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[loopback.host_key],
+            server_factory=lambda: _Server(loopback),
+            process_factory=_run,
+            sftp_factory=True,
+            encoding=None,
+        )
+
+    server = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
+    loopback.port = server.get_port()
+    try:
+        yield loopback
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)

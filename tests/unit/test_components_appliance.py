@@ -1,0 +1,179 @@
+"""The appliance as the engine is told of it, with Pulumi's mocks in the engine's place."""
+
+import asyncio
+import importlib
+import inspect
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi import runtime
+from pulumi.runtime import mocks, rpc
+
+from components.appliance import Appliance, ApplianceArgs
+from planner.plan import plan
+from stack.load import load_site, read_stack
+from tests.unit.sites import changed
+
+
+def revealed(value: Any) -> Any:
+    """Return a value as the provider sees it, with what Pulumi marks as secret in the clear."""
+    if isinstance(value, dict):
+        if rpc._special_sig_key in value:
+            return revealed(value["value"])
+        return {key: revealed(item) for key, item in value.items()}
+    return [revealed(item) for item in value] if isinstance(value, list) else value
+
+
+@dataclass
+class Engine(mocks.Mocks):
+    """Records what is declared and answers with outputs that look made."""
+
+    declared: dict[str, mocks.MockResourceArgs] = field(default_factory=dict)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.declared[args.name] = args
+        made = {
+            "pending": [],
+            "revision": f"{args.name}-revision",
+            "connection": {"name": args.name, "address": "192.0.2.1", "port": 22, "user": "root",
+                           "private_key_file": "/key", "host_key": "ssh-ed25519 AAAA"},
+            "machine": f"{args.name}-installation",
+            "digest": "sha256:" + "d" * 64,
+            "image_id": "sha256:" + "1" * 64,
+            "reference": f"192.0.2.1:5000/{args.inputs.get('image')}@sha256:" + "d" * 64,
+            "ca_certificate": "CA",
+            "certificates": {name: {"certificate": f"{name} certificate", "key": f"{name} key"}
+                             for name in ("registry", "edge")},
+            "tokens": {name: f"{name}-token" for name in args.inputs.get("tokens", [])},
+            "stdout": "all passed\n",
+        }  # fmt: skip
+        return f"{args.name}-id", {**args.inputs, **made}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
+        raise AssertionError(f"the program calls no function, but called {args.token}")
+
+    def inputs(self, name: str) -> dict[str, Any]:
+        shown: dict[str, Any] = revealed(dict(self.declared[name].inputs))
+        return shown
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        return {
+            name: self.inputs(name)
+            for name, args in self.declared.items()
+            if args.typ == f"rackform:index:{kind}"
+        }
+
+
+def declare(raw: dict[str, Any]) -> Engine:
+    """Run the program on a site and wait for every registration to arrive."""
+    engine = Engine()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # pulumi's mocks want one before the program's own runs
+    mocks.set_mocks(engine, project="rackform", stack="lab", preview=False)
+    site = load_site(raw)
+
+    @runtime.test  # type: ignore[untyped-decorator] # not typed there
+    def run() -> None:
+        Appliance(
+            site.name,
+            ApplianceArgs(
+                site=site, plan=plan(site), private_key_file=Path("/key"),
+                authorized_key="ssh-ed25519 AAAA",
+            ),
+        )  # fmt: skip
+
+    try:
+        run()
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def lab() -> Engine:
+    return declare(changed("lab", "fabric.mtu_bytes", 9000))
+
+
+def test_the_mtu_of_the_site_reaches_every_switch_port_and_every_host() -> None:
+    engine = declare(changed("lab", "fabric.mtu_bytes", 4200))
+    ports = engine.inputs("tor1-config")["ports"]
+    assert {port["mtu_bytes"] for port in ports.values()} == {4200}
+    hosts = engine.of_type("HostState")
+    assert len(hosts) == 3
+    for host in hosts.values():
+        assert host["deploys"]["fabric_link"]["mtu_bytes"] == 4200
+
+
+def test_a_changed_mtu_changes_no_container_and_no_image(lab: Engine) -> None:
+    other = declare(changed("lab", "fabric.mtu_bytes", 4200))
+    for kind in ("Container", "OciImage", "ImagePull", "ServeApplication", "ModelWeights"):
+        assert other.of_type(kind) == lab.of_type(kind), kind
+
+
+def test_a_changed_mtu_changes_what_is_verified(lab: Engine) -> None:
+    other = declare(changed("lab", "fabric.mtu_bytes", 4200))
+    assert other.inputs("verification-run")["stdin"] != lab.inputs("verification-run")["stdin"]
+
+
+def test_every_worker_brings_its_gpus_and_the_head_brings_none(lab: Engine) -> None:
+    assert "--num-gpus=0" in lab.inputs("ray-head")["command"]
+    for worker in ("w1", "w2"):
+        assert "--num-gpus=2" in lab.inputs(f"ray-{worker}")["command"]
+
+
+def test_no_command_line_and_no_environment_holds_a_secret(lab: Engine) -> None:
+    for name, container in lab.of_type("Container").items():
+        shown = str(container["command"]) + str(container.get("environment"))
+        assert "-token" not in shown, name
+
+
+def test_a_file_that_holds_a_secret_is_closed_to_others(lab: Engine) -> None:
+    for name, container in lab.of_type("Container").items():
+        for path, file in container.get("files", {}).items():
+            if "-token" in str(file["content"]) or " key" in str(file["content"]):
+                assert file["mode"] == 0o400, (name, path)
+
+
+def test_the_edge_passes_on_only_what_carries_a_key(lab: Engine) -> None:
+    caddyfile = lab.inputs("edge-container")["files"]["/etc/caddy/Caddyfile"]["content"]
+    assert 'header Authorization "Bearer api_default-token"' in caddyfile
+    assert "reverse_proxy 10.78.0.11:8000" in caddyfile
+
+
+@pytest.mark.parametrize("environment", ["homelab-4x2", "datacenter"])
+def test_real_machines_are_reached_by_their_pinned_host_keys(environment: str) -> None:
+    raw = read_stack(environment)
+    assert isinstance(raw, dict)
+    raw["images"] = {"vllm": "cpu"}
+    engine = declare(raw)
+    assert not engine.of_type("LabNode")
+    for host in engine.of_type("HostState").values():
+        assert host["connection"]["host_key"].startswith("ssh-")
+
+
+def components() -> list[type[pulumi.ComponentResource]]:
+    """Return every component of the package, found by importing all its modules."""
+    folder = Path(inspect.getfile(Appliance)).parent
+    for module in sorted(folder.glob("*.py")):
+        importlib.import_module(f"components.{module.stem}")
+    found = pulumi.ComponentResource.__subclasses__()
+    return [kind for kind in found if kind.__module__.startswith("components.")]
+
+
+@pytest.mark.parametrize("kind", components(), ids=lambda kind: kind.__name__)
+def test_a_component_registers_every_output_that_it_annotates(
+    kind: type[pulumi.ComponentResource],
+) -> None:
+    registered = inspect.getsource(kind)[inspect.getsource(kind).index("register_outputs(") :]
+    outputs = {
+        name
+        for name, annotation in kind.__annotations__.items()
+        if re.match(r"(dict\[str, )?pulumi\.output\.Output\[", str(annotation))
+    }
+    if "self.__annotations__" not in registered:
+        assert {name for name in outputs if f'"{name}"' not in registered} == set()

@@ -1,0 +1,144 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from provider.check import draft
+from provider.host_state import HostState, in_order
+from provider.inputs import HostStateInputs
+from provider.outputs import HostStateOutputs
+from provider.resource import State
+from provider.values import UNKNOWN
+from pyinfra_deploys.client import Applied, Event, HostWorker, Operation
+from remote.connection import Connection
+from tests.unit.provider_fakes import RecordingContext
+
+W1 = Connection(
+    name="w1",
+    address="10.77.0.12",
+    private_key_file=Path("/keys/id"),
+    host_key="ssh-ed25519 AAAA",
+)
+MTU = Operation(
+    deploy="fabric_link",
+    name="set the MTU of fab0",
+    commands=["networkctl reload"],
+    diff="- MTUBytes=1500\n+ MTUBytes=9000",
+)
+INPUTS = HostStateInputs(
+    connection=W1,
+    deploys={"nccl_env": {}, "base": {}, "fabric_link": {"mtu_bytes": 9000}},
+    sources={},
+)
+
+
+class RecordedHost(HostWorker):
+    """A host that needs one operation until it was applied."""
+
+    def __init__(self) -> None:
+        self.due = [MTU]
+        self.plans: list[list[str]] = []
+
+    def plan(
+        self,
+        connection: Connection,
+        deploys: Mapping[str, Mapping[str, JsonValue]],
+        *,
+        timeout_s: float = 120,
+    ) -> list[Operation]:
+        _ = connection, timeout_s
+        self.plans.append(list(deploys))
+        return self.due
+
+    def apply(
+        self,
+        connection: Connection,
+        deploys: Mapping[str, Mapping[str, JsonValue]],
+        on_event: Callable[[Event], None] | None = None,
+        *,
+        timeout_s: float = 1800,
+    ) -> Applied:
+        _ = connection, deploys, timeout_s
+        for operation in self.due:
+            if on_event:
+                on_event(Event(deploy=operation.deploy, operation=operation.name, state="started"))
+        changed, self.due = self.due, []
+        return Applied(changed=changed)
+
+
+@pytest.fixture
+def host() -> RecordedHost:
+    return RecordedHost()
+
+
+def state(inputs: HostStateInputs = INPUTS) -> State[HostStateInputs, HostStateOutputs]:
+    return State("w1", inputs, HostStateOutputs())
+
+
+def test_a_refresh_finds_the_operations_that_are_due(host: RecordedHost) -> None:
+    found = HostState(host).read(state(), RecordingContext())
+    assert found.outputs.pending == ["fabric_link: set the MTU of fab0"]
+
+
+def test_a_preview_lists_each_operation_with_its_files_diff(host: RecordedHost) -> None:
+    ctx = RecordingContext()
+    new = draft(HostStateInputs, INPUTS.model_dump(mode="json"))
+    HostState(host).preview(state(), new, ctx)
+    assert ctx.messages == [
+        (
+            "would run on w1: fabric_link: set the MTU of fab0\n"
+            "    - MTUBytes=1500\n    + MTUBytes=9000"
+        )
+    ]
+
+
+def test_a_refresh_and_the_preview_after_it_ask_the_host_once(host: RecordedHost) -> None:
+    kind, ctx = HostState(host), RecordingContext()
+    kind.read(state(), ctx)
+    kind.preview(state(), draft(HostStateInputs, INPUTS.model_dump(mode="json")), ctx)
+    assert len(host.plans) == 1
+
+
+def test_an_update_is_not_answered_from_before_it(host: RecordedHost) -> None:
+    kind, ctx = HostState(host), RecordingContext()
+    kind.read(state(), ctx)
+    kind.update(state(), INPUTS, ctx)
+    assert kind.read(state(), ctx).outputs.pending == []
+
+
+def test_an_update_tells_what_it_changed(host: RecordedHost) -> None:
+    ctx = RecordingContext()
+    HostState(host).update(state(), INPUTS, ctx)
+    assert ctx.messages == ["changed: fabric_link: set the MTU of fab0"]
+    assert ctx.shown == ["w1: fabric_link: set the MTU of fab0"]
+
+
+def test_deploys_run_in_the_registrys_order(host: RecordedHost) -> None:
+    HostState(host).read(state(), RecordingContext())
+    assert host.plans == [["base", "fabric_link", "nccl_env"]]
+    assert list(in_order({"docker_engine": {}, "base": {}})) == ["base", "docker_engine"]
+
+
+def test_a_host_that_is_not_there_yet_is_not_asked(host: RecordedHost) -> None:
+    ctx = RecordingContext()
+    fields = INPUTS.model_dump(mode="json") | {"connection": UNKNOWN}
+    HostState(host).preview(None, draft(HostStateInputs, fields), ctx)
+    assert host.plans == []
+    assert ctx.messages == ["on a new host: all operations of base, fabric_link, nccl_env"]
+
+
+def test_a_new_installation_of_a_host_gets_everything_again(host: RecordedHost) -> None:
+    ctx, kind = RecordingContext(), HostState(host)
+    reinstalled = INPUTS.model_copy(update={"machine": "2"}).model_dump(mode="json")
+    new = draft(HostStateInputs, reinstalled)
+    assert [str(change) for change in kind.diff(state(), new).changes] == ["machine"]
+    kind.preview(state(), new, ctx)
+    assert ctx.messages[0].startswith("on a new host")
+
+
+def test_undeclaring_a_host_leaves_it_as_it_is(host: RecordedHost) -> None:
+    ctx = RecordingContext()
+    HostState(host).delete(state(), ctx)
+    assert ctx.messages == ["w1 stays as it is: nothing is uninstalled"]
+    assert host.due == [MTU]
