@@ -235,11 +235,11 @@ def _host_keys(draft: Draft) -> Iterator[SettingError]:
 def _ports(draft: Draft) -> Iterator[SettingError]:
     site = draft.site
     ray = {f"ray.{name}": port for name, port in site.ray if name.endswith("_port")}
-    for path, port in ray.items():
+    registry, edge = {"registry.port": site.registry.port}, {"edge.port": site.edge.port}
+    for path, port in {**ray, **registry, **edge}.items():
         if port in _RAY_PORTS:
             yield told(path, port, "but Ray's own parts listen there: choose one such as 8001")
-    groups = [{"ssh.port": site.ssh.port, **ray}]
-    registry, edge = {"registry.port": site.registry.port}, {"edge.port": site.edge.port}
+    groups = [{"ssh.port": site.ssh.port, **ray, **registry}, {**ray, **edge}]
     groups += [{"ssh.port": site.ssh.port, **registry}, {"ssh.port": site.ssh.port, **edge}]
     if site.registry.node == site.edge.node:
         groups.append({**registry, **edge})

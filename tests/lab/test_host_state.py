@@ -23,6 +23,8 @@ BY_HAND = [
     ("rm /etc/systemd/network/10-rackform-fabric.network", ["fab0 at boot", "fab0 now"]),
     ("systemctl disable systemd-networkd", ["systemd-networkd"]),
     ("echo '{}' > /etc/docker/daemon.json", ["Docker's configuration", "docker.service"]),
+    ("nft flush table inet rackform", ["Firewall now"]),
+    ("nft delete table inet rackform", ["Firewall now"]),
 ]
 
 

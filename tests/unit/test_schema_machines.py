@@ -247,7 +247,8 @@ def test_two_services_on_one_port_are_refused() -> None:
     )
     assert load_site(example({"registry.port": 443, "registry.node": "w1"}))
     assert "but ray.redis_port has that port" in only_error(example({"ray.serve_port": 6390}))
-    assert "but Ray's own parts listen there" in only_error(example({"ray.redis_port": 6379}))
+    for port in ("ray.redis_port", "registry.port", "edge.port"):
+        assert "but Ray's own parts listen there" in only_error(example({port: 8265}))
     assert "but ssh.port has that port" in only_error(example({"edge.port": 22}))
 
 
