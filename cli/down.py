@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from cli.console import err
-from cli.locks import release_stale_lock
+from cli.locks import settle_lock
 from cli.progress import Progress
 from cli.pulumi import EngineFailedError, Pulumi
 from lab import twin as twins
@@ -21,7 +21,7 @@ def take_down(stack: str, *, keep_images: bool) -> None:
     resource at a time. On real machines Pulumi removes what it made: containers, applications.
     """
     site = load_site(read_stack(stack))
-    release_stale_lock(stack)
+    settle_lock(stack)
     engine = Pulumi(stack)
     if not site.twin:
         _destroy(engine)
@@ -41,7 +41,7 @@ def _destroy(engine: Pulumi) -> None:
     progress = Progress(err)
     try:
         with progress.shown():
-            engine.run("destroy", "--continue-on-error", on_event=progress.on_event)
+            engine.run("destroy", "--continue-on-error", watcher=progress)
     except EngineFailedError as error:
         raise RackformError(
             str(error)

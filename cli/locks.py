@@ -1,40 +1,68 @@
-"""Locks that a killed `up` leaves in a file backend: found by their dead process and released."""
+"""The stack's lock in a file backend: a working engine is waited for, a dead one's is released."""
 
 import json
-import os
 import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from cli import backend
 from cli.console import err
 from cli.pulumi import Pulumi
+from remote.errors import RackformError
+
+_LONGEST_WAIT_S = 1800.0
+_POLL_S = 0.5
 
 
-def release_stale_lock(stack: str) -> None:
-    """Release the stack's lock if the process that took it, on this machine, is gone.
+def settle_lock(stack: str) -> None:
+    """Make sure that no engine holds the stack: wait for one that works, release a dead one's lock.
 
     Only the file backend keeps locks as files; of other backends the engine tells by itself.
+
+    Raises:
+        RackformError: an engine on this machine still holds it after half an hour.
+
     """
-    for lock in _locks(stack):
-        holder = json.loads(lock.read_text(encoding="utf-8"))
-        if holder.get("hostname") == socket.gethostname() and not _alive(int(holder["pid"])):
-            err.print("[dim]releasing the lock of an interrupted run[/]")
-            Pulumi(stack).unlock()
-            return
+    for lock, pid in _held_here(stack):
+        _wait(lock, pid)
+    if any(_held_here(stack)):
+        err.print("[dim]releasing the lock of a run that was killed[/]")
+        Pulumi(stack).unlock()
 
 
-def _locks(stack: str) -> list[Path]:
+def _held_here(stack: str) -> Iterator[tuple[Path, int]]:
+    """Yield each lock that a process of this machine took, with the process."""
     folder = backend.folder()
     if folder is None:
-        return []
-    return [lock for lock in (folder / "locks").rglob("*.json") if lock.parent.name == stack]
+        return
+    for lock in (folder / "locks").rglob("*.json"):
+        if lock.parent.name == stack:
+            holder = json.loads(lock.read_text(encoding="utf-8"))
+            if holder.get("hostname") == socket.gethostname():
+                yield lock, int(holder["pid"])
 
 
-def _alive(pid: int) -> bool:
+def _wait(lock: Path, pid: int) -> None:
+    deadline = time.monotonic() + _LONGEST_WAIT_S
+    told = False
+    while lock.exists() and _is_engine(pid):
+        if time.monotonic() > deadline:
+            raise RackformError(
+                f"the engine of another run (process {pid}) has held the stack for half an hour:"
+                f" end it with 'kill -INT {pid}', then run this again"
+            )
+        if not told:
+            err.print(
+                f"[dim]waiting for the engine of another run (process {pid}) to finish what is"
+                " under way[/]"
+            )
+            told = True
+        time.sleep(_POLL_S)
+
+
+def _is_engine(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "pulumi"
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    except PermissionError:
-        return True
-    return True

@@ -21,7 +21,7 @@ _DONE = {
     "create-replacement": "made again", "delete-replaced": "removed the old", "refresh": "read",
 }  # fmt: skip
 _CHANGING = frozenset(_DONE) - {"refresh"}
-_HIDDEN_TYPES = frozenset({"pulumi:pulumi:Stack", "pulumi:providers:rackform"})
+_HIDDEN_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:", "rackform:cluster:")
 
 
 def resource_name(urn: str) -> str:
@@ -53,7 +53,7 @@ class Progress:
     failures: list[str] = field(default_factory=list)
     _running: dict[str, _Running] = field(default_factory=dict)
     _spans: dict[str, tuple[int, float]] = field(default_factory=dict)
-    _said: float = 0.0
+    _said: float = field(default_factory=time.monotonic)
     _live: Live | None = None
 
     @contextmanager
@@ -76,10 +76,18 @@ class Progress:
             self._end(event.res_op_failed_event.metadata, failed=True)
         elif event.diagnostic_event:
             self._say(event.diagnostic_event)
-        self._repeat_what_runs()
+
+    def on_pause(self) -> None:
+        """Say again what is still running, where there is no terminal to show it on."""
+        now = time.monotonic()
+        if self._live or now - self._said < _QUIET_S or not self._running:
+            return
+        for urn, running in self._running.items():
+            waits = f": {escape(running.message)}" if running.message else ""
+            self._print(f"[dim]still {self._label(urn)}, {now - running.started:.0f} s{waits}[/]")
 
     def _begin(self, step: Step) -> None:
-        if step.op not in _CHANGING or step.type in _HIDDEN_TYPES or _is_component(step):
+        if step.op not in _CHANGING or step.type.startswith(_HIDDEN_TYPES):
             return
         now = time.monotonic()
         self._running[step.urn] = _Running(now)
@@ -115,14 +123,6 @@ class Progress:
         elif diagnostic.severity == "warning":
             self._print(f"[yellow]note[/] {self._label(diagnostic.urn)}: {escape(message)}")
 
-    def _repeat_what_runs(self) -> None:
-        now = time.monotonic()
-        if self._live or now - self._said < _QUIET_S or not self._running:
-            return
-        for urn, running in self._running.items():
-            waits = f": {escape(running.message)}" if running.message else ""
-            self._print(f"[dim]still {self._label(urn)}, {now - running.started:.0f} s{waits}[/]")
-
     def _print(self, text: str) -> None:
         self._said = time.monotonic()
         minutes, seconds = divmod(int(self._said - self.started), 60)
@@ -140,7 +140,3 @@ class Progress:
                 f"[dim]{escape(running.message)}[/]",
             )  # fmt: skip
         return Group(table)
-
-
-def _is_component(step: Step) -> bool:
-    return step.type.startswith("rackform:cluster:")

@@ -8,10 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import JsonValue, TypeAdapter
 
 from cli import backend
+from cli.console import err
 from cli.events import EngineEvent
 from remote.errors import RackformError
 from stack.paths import ROOT, state_dir
@@ -22,6 +24,15 @@ _JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
 
 class EngineFailedError(RackformError):
     """Pulumi ended with an error that it has already told on the screen."""
+
+
+class Watcher(Protocol):
+    """Who follows a run of the engine."""
+
+    def on_event(self, event: EngineEvent) -> None: ...
+
+    def on_pause(self) -> None:
+        """Be told, many times a second, that nothing has happened since."""
 
 
 class Pulumi:
@@ -51,8 +62,11 @@ class Pulumi:
     def remove_stack(self) -> None:
         self._output("stack", "rm", "--yes", "--force", "--preserve-config", "--stack", self.stack)
 
-    def run(self, command: str, *options: str, on_event: Callable[[EngineEvent], None]) -> None:
-        """Run an update (`up`, `destroy`, `refresh`) and hand over each event as it is written.
+    def run(self, command: str, *options: str, watcher: Watcher) -> None:
+        """Run an update (`up`, `destroy`) and hand over each event as it is written.
+
+        The engine has a process group of its own, so that an interrupt reaches it once, from here:
+        a second one makes it drop what is under way. If this process is killed, it is interrupted.
 
         Raises:
             EngineFailedError: the engine ended with an error; its diagnostics were handed over.
@@ -64,8 +78,9 @@ class Pulumi:
             log.touch(mode=0o600)
             process = subprocess.Popen(
                 [
-                    "pulumi", command, "--yes", "--skip-preview", "--non-interactive",
-                    "--stack", self.stack, "--event-log", log, *options,
+                    "setpriv", "--pdeathsig", "INT", "pulumi", command, "--yes",
+                    "--skip-preview", "--non-interactive", "--stack", self.stack,
+                    "--event-log", log, *options,
                 ],
                 cwd=ROOT,
                 env={**os.environ, "PULUMI_DEBUG_COMMANDS": "true"},
@@ -73,13 +88,13 @@ class Pulumi:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
+                process_group=0,
             )  # fmt: skip
             try:
-                for line in _follow(log, process):
-                    on_event(EngineEvent.model_validate_json(line))
+                for line in _follow(log, process, watcher.on_pause):
+                    watcher.on_event(EngineEvent.model_validate_json(line))
             except KeyboardInterrupt:
-                process.send_signal(signal.SIGINT)
-                process.communicate(timeout=300)
+                _wind_down(process)
                 raise
             _, error = process.communicate()
         if process.returncode:
@@ -111,7 +126,20 @@ def _cause(error: str) -> str:
     return text
 
 
-def _follow(log: Path, process: subprocess.Popen[str]) -> Iterator[str]:
+def _wind_down(process: subprocess.Popen[str]) -> None:
+    """Let the engine end or cancel what is under way; a second interrupt stops it at once."""
+    err.print("interrupted: ending what is under way (press ctrl-C again to stop at once)")
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+
+
+def _follow(
+    log: Path, process: subprocess.Popen[str], on_pause: Callable[[], None]
+) -> Iterator[str]:
     """Yield each whole line of the growing file until the process has ended."""
     with log.open(encoding="utf-8") as lines:
         part = ""
@@ -124,4 +152,5 @@ def _follow(log: Path, process: subprocess.Popen[str]) -> Iterator[str]:
                     part = ""
             if ended:
                 return
+            on_pause()
             time.sleep(_POLL_S)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cli.access import Access, access
 from cli.chat import stream
 from cli.console import err
-from cli.locks import release_stale_lock
+from cli.locks import settle_lock
 from cli.progress import Progress
 from cli.pulumi import EngineFailedError, Pulumi
 from lab import twin as twins
@@ -60,7 +60,7 @@ def bring_up(stack: str, prompt: str) -> Report:
     with _timed(seconds, "preparation"):
         if site.twin:
             _prepare_twin(Twin(state_dir(), store_dir()))
-        release_stale_lock(stack)
+        settle_lock(stack)
         engine = Pulumi(stack)
         engine.ensure_stack()
     with _timed(seconds, "converge"):
@@ -97,7 +97,7 @@ def _converge(engine: Pulumi) -> Progress:
     progress = Progress(err)
     try:
         with progress.shown():
-            engine.run("up", "--continue-on-error", on_event=progress.on_event)
+            engine.run("up", "--continue-on-error", watcher=progress)
     except EngineFailedError as error:
         if not progress.failures:
             raise
