@@ -31,7 +31,7 @@ def held_by(lock: Path, pid: int, host: str = socket.gethostname()) -> None:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> "Iterator[subprocess.Popen[bytes]]":
+def engine(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Give a process whose name is the engine's."""
     named = shutil.copy(shutil.which("sleep") or "/bin/sleep", tmp_path / "pulumi")
     process = subprocess.Popen([named, "30"])
@@ -59,7 +59,7 @@ def test_a_process_that_has_got_the_dead_engine_s_number_does_not_keep_the_lock(
         other.wait()
 
 
-def test_a_working_engine_is_waited_for(lock: Path, engine: "subprocess.Popen[bytes]") -> None:
+def test_a_working_engine_is_waited_for(lock: Path, engine: subprocess.Popen[bytes]) -> None:
     held_by(lock, engine.pid)
     ended = threading.Timer(0.2, engine.send_signal, [signal.SIGKILL])
     ended.start()
@@ -72,7 +72,7 @@ def test_a_working_engine_is_waited_for(lock: Path, engine: "subprocess.Popen[by
 
 
 def test_an_engine_that_never_ends_is_named_with_the_command_that_ends_it(
-    lock: Path, engine: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+    lock: Path, engine: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "_LONGEST_WAIT_S", 0.0)
     held_by(lock, engine.pid)
