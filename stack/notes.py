@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from stack.schema import Site
 
 _EXAMPLE_KEY: Final = b"example key of "  # in the stack files that are templates
+_EXAMPLE_REVISION: Final = "0" * 32  # no commit begins so
 
 
 def notes(site: "Site") -> tuple[str, ...]:
     """Return a sentence for every setting without effect, to be shown in the preview."""
-    return (*_not_built(site), *_recorded(site), *_other_kind(site), *_unmanaged(site))
+    kinds = (_not_built, _recorded, _in_a_twin, _on_real_machines, _examples, _unmanaged)
+    return tuple(note for kind in kinds for note in kind(site))
 
 
 def _not_built(site: "Site") -> Iterator[str]:
@@ -36,22 +38,38 @@ def _recorded(site: "Site") -> Iterator[str]:
         yield "fabric.link.rdma: not yet used, the hosts are set up as without RDMA"
 
 
-def _other_kind(site: "Site") -> Iterator[str]:
-    machines = [("nodes", name, node.host_key) for name, node in site.nodes.items()]
-    machines += [("switches", name, switch.host_key) for name, switch in site.switches.items()]
-    if site.twin:
-        if site.management.controller not in (None, site.controller):
-            yield f"management.controller: without effect in a twin, where it is {site.controller}"
-        for kind, name, key in machines:
-            if key:
-                yield f"{kind}.{name}.host_key: without effect in a twin, which makes its own"
+def _in_a_twin(site: "Site") -> Iterator[str]:
+    if not site.twin:
         return
-    for kind, name, key in machines:
+    if site.management.controller not in (None, site.controller):
+        yield f"management.controller: without effect in a twin, where it is {site.controller}"
+    for path, key in _host_keys(site):
+        if key:
+            yield f"{path}: without effect in a twin, which makes its own"
+
+
+def _on_real_machines(site: "Site") -> Iterator[str]:
+    if site.twin:
+        return
+    for path, key in _host_keys(site):
         if key and _EXAMPLE_KEY in base64.b64decode(key.partition(" ")[2]):
-            yield f"{kind}.{name}.host_key: the template's example, so the machine will be refused"
+            yield f"{path}: the template's example, so the machine will be refused"
     for name, node in site.nodes.items():
         if "memory_gib" in node.model_fields_set:
             yield f"nodes.{name}.memory_gib: without effect on a real machine"
+
+
+def _host_keys(site: "Site") -> Iterator[tuple[str, str | None]]:
+    for name, node in site.nodes.items():
+        yield f"nodes.{name}.host_key", node.host_key
+    for name, switch in site.switches.items():
+        yield f"switches.{name}.host_key", switch.host_key
+
+
+def _examples(site: "Site") -> Iterator[str]:
+    for name, model in site.models.items():
+        if (model.revision or "").startswith(_EXAMPLE_REVISION):
+            yield f"models.{name}.revision: the template's example, so nothing will be found there"
 
 
 def _unmanaged(site: "Site") -> Iterator[str]:

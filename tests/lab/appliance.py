@@ -25,16 +25,19 @@ class Done:
 
 def rackform(*arguments: str, timeout_s: float = 1200, root: Path = ROOT, stdin: str = "") -> Done:
     """Run `./rackform` and wait for it."""
-    return _run([str(root / "rackform"), *arguments], timeout_s, root, stdin)
+    return run_there([str(root / "rackform"), *arguments], timeout_s, root, stdin)
 
 
 def pulumi(*arguments: str, timeout_s: float = 600) -> Done:
     """Run plain `pulumi` in the environment that `./rackform env` gives a shell."""
     shell = f'eval "$(./rackform env)" && exec pulumi {shlex.join(arguments)}'
-    return _run(["sh", "-c", shell], timeout_s, ROOT)
+    return run_there(["sh", "-c", shell], timeout_s)
 
 
-def _run(command: list[str], timeout_s: float, root: Path, stdin: str = "") -> Done:
+def run_there(
+    command: list[str], timeout_s: float = 600, root: Path = ROOT, stdin: str = ""
+) -> Done:
+    """Run a command at the top of a checkout, and wait for it."""
     done = subprocess.run(
         command,
         cwd=root,

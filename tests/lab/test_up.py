@@ -199,10 +199,3 @@ def test_bad_input_is_told_at_once_and_touches_nothing(report: dict[str, Any]) -
     assert "Traceback" not in planned.text
     configure("fabric.mtu_bytes", "9000")
     assert up()["endpoint"] == report["endpoint"]
-
-
-def test_destroyed_and_brought_up_again_it_answers(report: dict[str, Any]) -> None:
-    assert report
-    done = pulumi("destroy", "--yes", "--skip-preview", "--non-interactive", "--stack", STACK)
-    assert done.status == 0, done.text
-    assert "Paris" in up()["answer"]
