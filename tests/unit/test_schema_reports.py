@@ -135,10 +135,10 @@ def test_the_lab_is_a_twin_that_needs_tensor_and_pipeline_ranks() -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS[1:])
-def test_the_example_keys_of_a_template_are_told(stack: str) -> None:
+def test_what_is_an_example_in_a_template_is_told(stack: str) -> None:
     site = load_site(read_stack(stack))
-    machines = len(site.nodes) + len(site.switches)
-    assert sum("the template's example" in note for note in site.notes()) == machines
+    examples = len(site.nodes) + len(site.switches) + len(site.models)
+    assert sum("the template's example" in note for note in site.notes()) == examples
 
 
 def test_an_unknown_stack_is_refused_with_those_there_are() -> None:
