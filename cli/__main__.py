@@ -19,7 +19,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 def main() -> int:
     """Run one command: 0 when it did its work, 1 when that failed, 2 when the input was wrong."""
     try:
-        status = typer.main.get_command(commands.app)(standalone_mode=False)
+        status = typer.main.get_command(commands.app)(prog_name="rackform", standalone_mode=False)
     except InputError as error:
         err.print(f"[red]error:[/] {escape(str(error))}")
         return _BAD_INPUT
