@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -52,7 +53,8 @@ def cut_off(says: str, how: signal.Signals) -> bool:
             victims = [command.pid] if how is signal.SIGINT else _family(command.pid)
             for victim in victims:
                 os.kill(victim, how)
-            command.communicate()
+            rest = command.communicate()[1]
+            assert command.returncode, f"the signal was passed over:\n{rest}"
             return True
     assert command.wait() == 0, "".join(said)
     return False
@@ -70,6 +72,14 @@ def _family(pid: int) -> list[int]:
     return family
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT work in what is started: in the background of a shell it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def deployment() -> dict[str, Any]:
     exported = pulumi("stack", "export", "--show-secrets", "--stack", STACK)
     assert exported.status == 0, exported.text
@@ -84,6 +94,7 @@ def credentials(state: dict[str, Any]) -> JsonValue:
     return outputs
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_destroyed_stack_comes_up_again_although_it_is_cut_off_in_every_phase(
     nodes: dict[str, Connection],
 ) -> None:
