@@ -1,5 +1,6 @@
 """Where the engine keeps its state, as far as this command looks there by itself."""
 
+import json
 import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,3 +16,22 @@ def holds(stack: str) -> bool:
     """Return whether the stack is certainly there; ask the engine where this says no."""
     found = folder()
     return found is not None and (found / "stacks" / "rackform" / f"{stack}.json").exists()
+
+
+def mend() -> None:
+    """Remove what an engine that was killed left half written, so that the next one can read.
+
+    The library under it (gocloud's `fileblob`) renames a file into place when it is whole, but
+    writes the file's `.attrs` there as it goes, and reads no file whose `.attrs` is cut short. One
+    without any is read; it only tells the content's type.
+    """
+    found = folder()
+    if found is None:
+        return
+    for attributes in found.rglob("*.attrs"):
+        try:
+            json.loads(attributes.read_bytes())
+        except ValueError:
+            attributes.unlink()
+    for unfinished in found.rglob("*.json.*.tmp"):
+        unfinished.unlink()

@@ -28,6 +28,7 @@ def settle_lock(stack: str) -> None:
         _wait(lock, pid)
     if any(_held_here(stack)):
         err.print("[dim]releasing the lock of a run that was killed[/]")
+        backend.mend()
         Pulumi(stack).unlock()
 
 

@@ -48,6 +48,19 @@ def test_the_lock_of_a_dead_engine_is_released(lock: Path) -> None:
     assert not lock.exists()
 
 
+def test_what_a_killed_engine_left_half_written_is_removed_and_the_rest_kept(lock: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    held_by(lock, ended.pid)
+    stacks = lock.parents[3] / "stacks" / "rackform"
+    stacks.mkdir(parents=True)
+    kept = {"lab.json": "{}", "lab.json.bak": "{}", "lab.json.bak.attrs": '{"user.x": ""}'}
+    for name, text in {**kept, "lab.json.attrs": "", "lab.json.18eb18135deff7e2.tmp": "{"}.items():
+        (stacks / name).write_text(text)
+    locks.settle_lock("lab")
+    assert {path.name for path in stacks.iterdir()} == set(kept)
+
+
 def test_a_process_that_has_got_the_dead_engine_s_number_does_not_keep_the_lock(lock: Path) -> None:
     other = subprocess.Popen(["sleep", "30"])
     try:
