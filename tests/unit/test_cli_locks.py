@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def engine(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Give a process whose name is the engine's."""
     named = shutil.copy(shutil.which("sleep") or "/bin/sleep", tmp_path / "pulumi")
     process = subprocess.Popen([named, "30"])
+    name = Path(f"/proc/{process.pid}/comm")
+    while name.read_text().strip() != "pulumi":  # it is renamed just after Popen has returned
+        time.sleep(0.001)
     yield process
     process.kill()
     process.wait()
