@@ -14,8 +14,22 @@ def folder() -> Path | None:
 
 def holds(stack: str) -> bool:
     """Return whether the stack is certainly there; ask the engine where this says no."""
+    state = _state(stack)
+    return state is not None and state.exists()
+
+
+def holds_pending(stack: str) -> bool:
+    """Return whether an engine that was stopped at once left operations that it had begun."""
+    state = _state(stack)
+    if state is None or not state.exists():
+        return False
+    latest = json.loads(state.read_bytes())["checkpoint"]["latest"] or {}
+    return bool(latest.get("pending_operations"))
+
+
+def _state(stack: str) -> Path | None:
     found = folder()
-    return found is not None and (found / "stacks" / "rackform" / f"{stack}.json").exists()
+    return found / "stacks" / "rackform" / f"{stack}.json" if found else None
 
 
 def mend() -> None:

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from cli.console import err
-from cli.locks import settle_lock
 from cli.progress import Progress
 from cli.pulumi import EngineFailedError, Pulumi
+from cli.recovery import recover
 from lab import twin as twins
 from lab.layout import Twin
 from remote.errors import RackformError
@@ -21,7 +21,7 @@ def take_down(stack: str, *, keep_images: bool) -> None:
     resource at a time. On real machines Pulumi removes what it made: containers, applications.
     """
     site = load_site(read_stack(stack))
-    settle_lock(stack)
+    recover(stack)
     engine = Pulumi(stack)
     if not site.twin:
         _destroy(engine)

@@ -59,6 +59,12 @@ class Pulumi:
         """Release the lock of an update that was killed; harmless when there is none."""
         self._output("cancel", "--yes", "--stack", self.stack)
 
+    def clear_pending(self) -> None:
+        """Drop what an interrupted update was making, and read the machines instead."""
+        self._output(
+            "refresh", "--clear-pending-creates", "--yes", "--skip-preview", "--stack", self.stack
+        )
+
     def remove_stack(self) -> None:
         self._output("stack", "rm", "--yes", "--force", "--preserve-config", "--stack", self.stack)
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from cli.access import Access, access
 from cli.chat import stream
 from cli.console import err
-from cli.locks import settle_lock
 from cli.progress import Progress
 from cli.pulumi import EngineFailedError, Pulumi
+from cli.recovery import recover
 from lab import twin as twins
 from lab.layout import Twin
 from planner.plan import plan
@@ -60,7 +60,7 @@ def bring_up(stack: str, prompt: str) -> Report:
     with _timed(seconds, "preparation"):
         if site.twin:
             _prepare_twin(Twin(state_dir(), store_dir()))
-        settle_lock(stack)
+        recover(stack)
         engine = Pulumi(stack)
         engine.ensure_stack()
     with _timed(seconds, "converge"):

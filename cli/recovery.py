@@ -1,4 +1,4 @@
-"""The stack's lock in a file backend: a working engine is waited for, a dead one's is released."""
+"""What an engine that was killed leaves in a file backend, put right before the next one starts."""
 
 import json
 import socket
@@ -15,10 +15,12 @@ _LONGEST_WAIT_S = 1800.0
 _POLL_S = 0.5
 
 
-def settle_lock(stack: str) -> None:
-    """Make sure that no engine holds the stack: wait for one that works, release a dead one's lock.
+def recover(stack: str) -> None:
+    """Make the stack ready for a run: no engine holds it, and nothing counts as half made.
 
-    Only the file backend keeps locks as files; of other backends the engine tells by itself.
+    An engine that works is waited for; the lock of a dead one is released. What it was making is
+    dropped from its list: every resource of ours adopts what is there when it is made again.
+    Of backends other than the file one, the engine tells by itself.
 
     Raises:
         RackformError: an engine on this machine still holds it after half an hour.
@@ -30,6 +32,8 @@ def settle_lock(stack: str) -> None:
         err.print("[dim]releasing the lock of a run that was killed[/]")
         backend.mend()
         Pulumi(stack).unlock()
+    if backend.holds_pending(stack):
+        Pulumi(stack).clear_pending()
 
 
 def _held_here(stack: str) -> Iterator[tuple[Path, int]]:

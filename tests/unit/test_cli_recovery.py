@@ -1,4 +1,4 @@
-"""A stack's lock: of a dead engine released, of a working one waited for."""
+"""A killed engine's lock and half-written files are cleared away; a working one is waited for."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import locks
+from cli import recovery
 from cli.pulumi import Pulumi
 from remote.errors import RackformError
 
@@ -29,6 +29,10 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def held_by(lock: Path, pid: int, host: str = socket.gethostname()) -> None:
     lock.write_text(json.dumps({"pid": pid, "hostname": host, "username": "root"}))
+
+
+def state(*pending: str) -> str:
+    return json.dumps({"checkpoint": {"latest": {"pending_operations": list(pending)}}})
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_the_lock_of_a_dead_engine_is_released(lock: Path) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     held_by(lock, ended.pid)
-    locks.settle_lock("lab")
+    recovery.recover("lab")
     assert not lock.exists()
 
 
@@ -56,12 +60,12 @@ def test_what_a_killed_engine_left_half_written_is_removed_and_the_rest_kept(loc
     ended = subprocess.Popen(["true"])
     ended.wait()
     held_by(lock, ended.pid)
-    stacks = lock.parents[3] / "stacks" / "rackform"
+    stacks = lock.parents[4] / "stacks" / "rackform"
     stacks.mkdir(parents=True)
-    kept = {"lab.json": "{}", "lab.json.bak": "{}", "lab.json.bak.attrs": '{"user.x": ""}'}
+    kept = {"lab.json": state(), "lab.json.bak": "{}", "lab.json.bak.attrs": '{"user.x": ""}'}
     for name, text in {**kept, "lab.json.attrs": "", "lab.json.18eb18135deff7e2.tmp": "{"}.items():
         (stacks / name).write_text(text)
-    locks.settle_lock("lab")
+    recovery.recover("lab")
     assert {path.name for path in stacks.iterdir()} == set(kept)
 
 
@@ -69,7 +73,7 @@ def test_a_process_that_has_got_the_dead_engine_s_number_does_not_keep_the_lock(
     other = subprocess.Popen(["sleep", "30"])
     try:
         held_by(lock, other.pid)
-        locks.settle_lock("lab")
+        recovery.recover("lab")
         assert not lock.exists()
     finally:
         other.kill()
@@ -82,7 +86,7 @@ def test_a_working_engine_is_waited_for(lock: Path, engine: subprocess.Popen[byt
     ended.start()
     reaped = threading.Thread(target=engine.wait)
     reaped.start()
-    locks.settle_lock("lab")
+    recovery.recover("lab")
     reaped.join(timeout=5)
     assert engine.returncode == -signal.SIGKILL
     assert not lock.exists()
@@ -91,14 +95,27 @@ def test_a_working_engine_is_waited_for(lock: Path, engine: subprocess.Popen[byt
 def test_an_engine_that_never_ends_is_named_with_the_command_that_ends_it(
     lock: Path, engine: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "_LONGEST_WAIT_S", 0.0)
+    monkeypatch.setattr(recovery, "_LONGEST_WAIT_S", 0.0)
     held_by(lock, engine.pid)
     with pytest.raises(RackformError, match=f"kill -INT {engine.pid}"):
-        locks.settle_lock("lab")
+        recovery.recover("lab")
     assert lock.exists()
+
+
+@pytest.mark.parametrize("pending", [(), ("creating",)])
+def test_what_was_being_made_is_dropped_from_the_list(
+    lock: Path, monkeypatch: pytest.MonkeyPatch, pending: tuple[str, ...]
+) -> None:
+    cleared = []
+    monkeypatch.setattr(Pulumi, "clear_pending", lambda engine: cleared.append(engine.stack))
+    stacks = lock.parents[4] / "stacks" / "rackform"
+    stacks.mkdir(parents=True)
+    (stacks / "lab.json").write_text(state(*pending))
+    recovery.recover("lab")
+    assert cleared == ["lab"] * len(pending)
 
 
 def test_a_lock_of_another_machine_is_left_to_the_engine(lock: Path) -> None:
     held_by(lock, 1, host="elsewhere")
-    locks.settle_lock("lab")
+    recovery.recover("lab")
     assert lock.exists()
