@@ -16,6 +16,7 @@ from cli import backend
 from cli.console import err
 from cli.events import EngineEvent
 from remote.errors import RackformError
+from stack.errors import InputError
 from stack.paths import ROOT, state_dir
 
 _POLL_S = 0.1
@@ -104,6 +105,7 @@ class Pulumi:
                 raise
             _, error = process.communicate()
         if process.returncode:
+            _refuse_passphrase(error)
             raise EngineFailedError(error.strip() or f"pulumi {command} failed")
 
     def _output(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
@@ -117,19 +119,19 @@ class Pulumi:
             check=False,
         )
         if done.returncode:
-            raise RackformError(f"pulumi {' '.join(arguments)}: {_cause(done.stderr)}")
+            _refuse_passphrase(done.stderr)
+            cause = done.stderr.strip().removeprefix("error: ")
+            raise RackformError(f"pulumi {' '.join(arguments)}: {cause}")
         return done.stdout
 
 
-def _cause(error: str) -> str:
-    """Return the engine's own sentence, with the remedy where the cause is known."""
-    text = error.strip().removeprefix("error: ")
-    if "incorrect passphrase" in text:
-        return (
+def _refuse_passphrase(error: str) -> None:
+    """Raise where the engine's own words say that the passphrase is the wrong one."""
+    if "incorrect passphrase" in error:
+        raise InputError(
             "the passphrase does not open this stack's secrets: point"
             " PULUMI_CONFIG_PASSPHRASE_FILE at the file that the stack was made with"
         )
-    return text
 
 
 def _wind_down(process: subprocess.Popen[str]) -> None:

@@ -25,6 +25,7 @@ from remote.container_spec import (
     label,
 )
 from remote.engine import engine
+from remote.ports import refuse_taken
 
 Progress = Callable[[str], None]
 Inspected = dict[str, JsonValue]
@@ -78,6 +79,8 @@ def ensure(
         if found and all(reason.startswith(STOPPED) for reason in due):
             if due:
                 progress(f"starting {spec.name} on {connection.name}: {due[0]}")
+                if not _state(found).running:
+                    _refuse_taken_port(connection, spec)
                 # also ends the growing pause between the crashes of one that keeps ending
                 client.api.restart(spec.name, timeout=stop_timeout_s)
         else:
@@ -89,6 +92,7 @@ def ensure(
                 _put_files(connection, spec)
             _make_folders(connection, spec)
             _create(client, spec)
+            _refuse_taken_port(connection, spec)
             client.api.start(spec.name)
         wait_ready(client, connection, spec, progress)
         state = _state(_inspect(client, spec.name) or {})
@@ -214,6 +218,12 @@ def _create(client: docker.DockerClient, spec: ContainerSpec) -> None:
             init=True,
         ),
     )
+
+
+def _refuse_taken_port(connection: Connection, spec: ContainerSpec) -> None:
+    if spec.ready and spec.ready.kind == "tcp":
+        address, port = spec.ready.target
+        refuse_taken(connection, f"container {spec.name}", address, int(port))
 
 
 def _host_files(connection: Connection, spec: ContainerSpec) -> dict[str, tuple[str, int]]:

@@ -48,7 +48,9 @@ def test_the_dashboard_answers_nobody_from_outside_the_head(
 def _ask(expectations: Expectations, key: str | None) -> httpx.Response:
     api = expectations.api
     with httpx.Client(
-        verify=ssl.create_default_context(cadata=api.ca_certificate), timeout=120, trust_env=False
+        verify=ssl.create_default_context(cadata=api.ca_certificate),
+        timeout=httpx.Timeout(120, connect=10),
+        trust_env=False,
     ) as client:
         return client.post(
             f"{api.endpoint}/chat/completions",
