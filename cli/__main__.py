@@ -1,5 +1,6 @@
 """The `rackform` command: `./rackform` makes the environment, then runs this."""
 
+import errno
 import signal
 import sys
 
@@ -29,6 +30,12 @@ def main() -> int:
     except ClickException as error:
         err.print(f"[red]error:[/] {escape(error.format_message())}")
         return _BAD_INPUT
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" of {error.filename}" if error.filename else ""
+        err.print(f"[red]error:[/] the disk{where} is full: free some, then run the same again")
+        return _FAILED
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted: what was done is kept; run the same command again to go on")
         return _INTERRUPTED

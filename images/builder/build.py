@@ -96,6 +96,7 @@ def build(
     key = _key(definition, lock)
     indexed = _indexed(store / "index" / f"{key}.json")
     if indexed is None or check(indexed.digest, store):
+        held.refuse_full_disk(_room(lock), f"building {name}/{variant}")
         lock = _obtainable(definition, lock, held, progress, locks)
         key = _key(definition, lock)
         with held.locked(f"image-{key}"):
@@ -126,6 +127,12 @@ def check(digest: str, store: Path) -> list[str]:
         for blob in manifest.layers
         if (wrong := held.problem(blob.digest))
     ]
+
+
+def _room(lock: Lock) -> int:
+    """Return how many bytes of disk a build takes: its packages, unpacked, packed, and to spare."""
+    downloaded = sum(each.size for each in (*lock.debian, *lock.wheels))
+    return 4 * downloaded + 100_000_000
 
 
 def _key(definition: Definition, lock: Lock) -> str:

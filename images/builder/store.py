@@ -37,6 +37,16 @@ class Store:
         for folder in ("blobs/sha256", "index", "layers", "debs", "locks", "rootfs", "tmp", "ok"):
             (path / folder).mkdir(parents=True, exist_ok=True)
 
+    def refuse_full_disk(self, needed_bytes: int, what: str) -> None:
+        """Raise where the disk has less room than `what` needs: on a full one apt hangs."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed_bytes:
+            raise RackformError(
+                f"{self.path} has {free / 1e6:.0f} MB free, and {what} needs"
+                f" {needed_bytes / 1e6:.0f} MB: free some, or set RACKFORM_STORE to a folder on a"
+                " larger disk"
+            )
+
     def blob(self, digest: str) -> Path:
         return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")
 

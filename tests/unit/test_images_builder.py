@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def test_a_second_build_makes_nothing_and_gives_the_expected_digest(
     expected = builder.expected("small", "default", tmp_path / "store")
     assert (expected.digest, expected.image_id) == (first.digest, first.image_id)
     assert expected.packages == {"debian/hello": "1.0"}
+
+
+def test_a_disk_without_room_for_a_build_is_refused_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, monkeypatch)
+    lock(tmp_path / "store", tmp_path)
+    full = shutil.disk_usage(tmp_path)._replace(free=99_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    told: list[str] = []
+    with pytest.raises(RackformError, match=r"has 99 MB free, and building small/default needs 1"):
+        builder.build("small", "default", tmp_path / "store", told.append)
+    assert told == []
 
 
 def test_a_missing_lock_is_refused_with_the_remedy(
