@@ -131,7 +131,7 @@ def check(digest: str, store: Path) -> list[str]:
 
 def _room(lock: Lock) -> int:
     """Return how many bytes of disk a build takes: its packages, unpacked, packed, and to spare."""
-    downloaded = sum(each.size for each in (*lock.debian, *lock.wheels))
+    downloaded = sum(p.size for p in lock.debian) + sum(w.size for w in lock.wheels)
     return 4 * downloaded + 100_000_000
 
 
