@@ -1,0 +1,33 @@
+"""The constants of the speed model: each is one property of the hardware or the engine.
+
+`docs/planner.md` tells what they were calibrated on and what leaving models out costs.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Constants(BaseModel):
+    """Efficiencies are shares of the data sheet's peak; times are what one thing costs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory: float = Field(default=0.90, description="of the HBM's rate, streaming weights")
+    kv_memory: float = Field(default=0.80, description="of the HBM's rate, reading KV pages")
+    expert_memory: float = Field(default=0.80, description="of the HBM's rate, reading experts")
+    compute_16: float = Field(default=0.70, description="of the peak, 16-bit GEMMs, power-capped")
+    compute_8: float = Field(default=0.58, description="of the peak, FP8 GEMMs, power-capped")
+    compute_expert: float = Field(default=0.45, description="of the peak, grouped expert GEMMs")
+    compute_attention: float = Field(default=0.60, description="of the peak, prefill attention")
+    vector_passes: float = Field(
+        default=10.0, description="times a layer's element-wise kernels pass over a hidden vector"
+    )
+    gemm_us: float = Field(default=5.5, description="fixed time of a GEMM in a CUDA graph")
+    kernel_us: float = Field(default=2.0, description="fixed time of any other kernel in a graph")
+    launch_us: float = Field(default=5.0, description="launching one kernel without a graph")
+    allreduce_us: float = Field(default=6.0, description="custom all-reduce of a few KiB, fixed")
+    allreduce_rank_us: float = Field(default=1.0, description="more, for each further rank")
+    link: float = Field(default=1.0, description="of a link's rate, in all-reduces of MiB")
+    step_ms: float = Field(default=0.5, description="what a step costs the engine beside the GPU")
+    sequence_us: float = Field(default=5.0, description="more, for each sequence that it samples")
+    request_ms: float = Field(default=15.0, description="HTTP, tokeniser, first event")
+    prompt_us: float = Field(default=1.0, description="more, for each token of the prompt")
