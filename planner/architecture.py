@@ -45,7 +45,7 @@ class Precision(StrEnum):
         return 4 if self is Precision.FLOAT32 else 2
 
 
-_BYTES = {
+_BYTES: dict[Precision, float] = {
     Precision.FLOAT32: 4.0,
     Precision.FP16: 2.0,
     Precision.BF16: 2.0,
@@ -255,6 +255,12 @@ def model_names() -> tuple[str, ...]:
     return tuple(_models())
 
 
+class _Notes(BaseModel):
+    """What an entry tells beside the architecture."""
+
+    also: tuple[str, ...] = ()
+
+
 @cache
 def _models() -> Mapping[str, Architecture]:
     notes = {"from", "also", "parameters_b"}
@@ -267,7 +273,9 @@ def _models() -> Mapping[str, Architecture]:
 @cache
 def _names() -> Mapping[str, str]:
     return {
-        each: name for name, entry in _table().items() for each in (name, *entry.get("also", ()))
+        each: name
+        for name, entry in _table().items()
+        for each in (name, *_Notes.model_validate(entry).also)
     }
 
 

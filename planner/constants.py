@@ -14,6 +14,9 @@ class Constants(BaseModel):
     memory: float = Field(default=0.90, description="of the HBM's rate, streaming weights")
     kv_memory: float = Field(default=0.80, description="of the HBM's rate, reading KV pages")
     expert_memory: float = Field(default=0.80, description="of the HBM's rate, reading experts")
+    unpack_flop: float = Field(
+        default=175.0, description="FLOPs that fit in the time of unpacking one 4-bit weight"
+    )
     compute_16: float = Field(default=0.70, description="of the peak, 16-bit GEMMs, power-capped")
     compute_8: float = Field(default=0.58, description="of the peak, FP8 GEMMs, power-capped")
     compute_expert: float = Field(default=0.45, description="of the peak, grouped expert GEMMs")
@@ -22,6 +25,7 @@ class Constants(BaseModel):
         default=10.0, description="times a layer's element-wise kernels pass over a hidden vector"
     )
     gemm_us: float = Field(default=5.5, description="fixed time of a GEMM in a CUDA graph")
+    expert_us: float = Field(default=12.0, description="fixed time of a grouped expert GEMM")
     kernel_us: float = Field(default=2.0, description="fixed time of any other kernel in a graph")
     launch_us: float = Field(default=5.0, description="launching one kernel without a graph")
     allreduce_us: float = Field(default=6.0, description="custom all-reduce of a few KiB, fixed")
@@ -31,3 +35,6 @@ class Constants(BaseModel):
     sequence_us: float = Field(default=5.0, description="more, for each sequence that it samples")
     request_ms: float = Field(default=15.0, description="HTTP, tokeniser, first event")
     prompt_us: float = Field(default=1.0, description="more, for each token of the prompt")
+
+
+CONSTANTS = Constants()

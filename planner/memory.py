@@ -1,5 +1,7 @@
 """What each rank's memory holds, and how many tokens of KV cache that leaves."""
 
+from typing import NamedTuple
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from planner.architecture import Architecture, Precision
@@ -50,6 +52,9 @@ class EngineSettings(_Entry):
     max_num_batched_tokens: int = Field(default=8192, gt=0)
     kv_bytes: float = Field(default=2, gt=0, description="bytes of one KV element: 2, or 1 for FP8")
     cuda_graphs: bool = True
+    async_scheduling: bool = Field(
+        default=True, description="schedule a step while the one before runs (default from 0.14)"
+    )
 
 
 class RankMemory(_Entry):
@@ -90,7 +95,7 @@ def memory_by_rank(
     _check(arch, layout, gpu_by_stage)
     stages = []
     for stage, gpu in enumerate(gpu_by_stage):
-        memory = _stage(arch, precision, layout, stage, gpu, settings)
+        memory = _stage(_Cut(arch, precision, layout, stage), gpu, settings)
         ranks = range(layout.tensor * layout.attention_data)
         stages += [memory.model_copy(update={"rank": rank}) for rank in ranks]
     return tuple(stages)
@@ -108,14 +113,15 @@ def _check(arch: Architecture, layout: Layout, gpu_by_stage: tuple[Gpu, ...]) ->
         )
 
 
-def _stage(
-    arch: Architecture,
-    precision: Precision,
-    layout: Layout,
-    stage: int,
-    gpu: Gpu,
-    settings: EngineSettings,
-) -> RankMemory:
+class _Cut(NamedTuple):
+    arch: Architecture
+    precision: Precision
+    layout: Layout
+    stage: int
+
+
+def _stage(cut: _Cut, gpu: Gpu, settings: EngineSettings) -> RankMemory:
+    arch, precision, layout, stage = cut
     usable = gpu.memory_gib * settings.gpu_memory_utilization
     weights = stage_weight_bytes(arch, precision, layout, stage) / GIB
     activation = activation_bytes(arch, precision, layout, settings.max_num_batched_tokens) / GIB

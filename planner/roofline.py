@@ -20,6 +20,7 @@ _OTHER_KERNELS = 8
 _ROUTING_KERNELS = 5
 """Of a MoE layer: gate, top-k, sorting tokens by expert, activation, weighted sum."""
 _ELEMENT_BYTES = 2
+_UNPACKED = frozenset({Precision.INT4, Precision.MXFP4})
 
 
 class Batch(NamedTuple):
@@ -52,10 +53,20 @@ class StepTime(NamedTuple):
         return self.memory + self.compute + self.collectives + self.overhead
 
     def __add__(self, other: "StepTime") -> "StepTime":  # type: ignore[override]
-        return StepTime(*(a + b for a, b in zip(self, other, strict=True)))
+        return StepTime(
+            self.memory + other.memory,
+            self.compute + other.compute,
+            self.collectives + other.collectives,
+            self.overhead + other.overhead,
+        )
 
     def times(self, factor: float) -> "StepTime":
-        return StepTime(*(each * factor for each in self))
+        return StepTime(
+            self.memory * factor,
+            self.compute * factor,
+            self.collectives * factor,
+            self.overhead * factor,
+        )
 
 
 class Stage:
@@ -70,21 +81,21 @@ class Stage:
         first = sum(layers_by_stage[:index])
         self.layers = layers_by_stage[index]
         self.is_last = index == self.layout.pipeline - 1
-        self._moe = sum(
-            self.arch.has_experts(each) for each in range(first, first + self.layers)
-        )
+        self._moe = sum(self.arch.has_experts(each) for each in range(first, first + self.layers))
         self._windowed = self.arch.windowed_layers * self.layers / self.arch.layers
         gpu = deployment.gpu_by_stage[index]
         self._bandwidth = gpu.memory_bandwidth_gb_s * 1e9
         self._flops = {kind: gpu.tflops(kind) * 1e12 for kind in DataType}
-        self._kv_bytes = self.arch.kv_elements(self.layout.tensor) * deployment.settings.kv_bytes
-        self._layers_s = lru_cache(maxsize=65536)(self._layers)
+        # An 8-bit cache saves room, not time: the kernels unpack it at the 16-bit cache's pace.
+        self._kv_bytes = self.arch.kv_elements(self.layout.tensor) * _ELEMENT_BYTES
+        self._layers_s = lru_cache(maxsize=4096)(self._layers)
+        self._head_s = lru_cache(maxsize=4096)(self._head)
 
     def step(self, batch: Batch) -> StepTime:
         """Return the time of one step."""
         time = self._layers_s(batch.decodes + batch.prefill, batch.prefill > 0)
         time += self._attention(batch)
-        return time + self._head(batch.sampled) if self.is_last else time
+        return time + self._head_s(batch.sampled) if self.is_last else time
 
     def _layers(self, tokens: float, unbound: bool) -> StepTime:  # noqa: FBT001
         """All layers without attention. `unbound`: prefill runs outside of the CUDA graphs."""
@@ -94,19 +105,20 @@ class Stage:
         time = attention.times(self.layers)
         kernels = _OTHER_KERNELS * self.layers
         gemms = 2 * self.layers
+        experts = 0.0
         if dense := self.layers - self._moe:
             time += self._ffn(tokens, arch.intermediate, linear).times(dense)
             gemms += 2 * dense
         if self._moe:
             time += self._experts(tokens).times(self._moe)
             kernels += _ROUTING_KERNELS * self._moe
-            gemms += 2 * self._moe
+            experts = 2 * self._moe * c.expert_us * _MICRO
             if arch.experts and arch.experts.shared_intermediate:
                 shared = self._ffn(tokens, arch.experts.shared_intermediate, linear)
                 time += shared.times(self._moe)
                 gemms += 2 * self._moe
         passes = c.vector_passes * tokens * arch.hidden * _ELEMENT_BYTES * self.layers
-        fixed = (gemms * c.gemm_us + kernels * c.kernel_us) * _MICRO
+        fixed = (gemms * c.gemm_us + kernels * c.kernel_us) * _MICRO + experts
         time += StepTime(
             memory=passes / (self._bandwidth * c.memory), collectives=self._collectives(tokens)
         )
@@ -117,11 +129,18 @@ class Stage:
     def _gemm(self, tokens: float, outputs: float, inputs: float, weights: Precision) -> StepTime:
         """One GEMM: its weights are read once, its arithmetic is done at the weights' rate."""
         size = outputs * inputs
-        read = size * weights.bytes_per_weight
-        read += tokens * (inputs + outputs) * _ELEMENT_BYTES
-        reading = read / (self._bandwidth * self.constants.memory)
+        passed = tokens * (inputs + outputs) * _ELEMENT_BYTES
+        rate = self._bandwidth * self.constants.memory
+        reading = self._reading(size, weights, self.constants.memory) + passed / rate
         computing = 2 * tokens * size / self._rate(weights)
         return StepTime(memory=reading) if reading > computing else StepTime(compute=computing)
+
+    def _reading(self, size: float, weights: Precision, efficiency: float) -> float:
+        """Read `size` weights; those of 4 bits are unpacked on the way, at the cores' pace."""
+        reading = size * weights.bytes_per_weight / (self._bandwidth * efficiency)
+        if weights not in _UNPACKED:
+            return reading
+        return max(reading, size * self.constants.unpack_flop / self._flops[DataType.BF16])
 
     def _rate(self, weights: Precision) -> float:
         """FLOP/s of GEMMs: FP8 where the card has it, 16 bits for weights that are unpacked."""
@@ -156,8 +175,8 @@ class Stage:
         tokens *= self.layout.attention_data
         groups = self.layout.expert
         size = self.arch.expert_weights / (self.wide / groups)
-        read = experts.touched(tokens) / groups * size * self.precision.bytes_per_weight
-        reading = read / (self._bandwidth * c.expert_memory)
+        touched = experts.touched(tokens) / groups * size
+        reading = self._reading(touched, self.precision, c.expert_memory)
         rate = self._rate(self.precision) * c.compute_expert / c.compute_16
         computing = 2 * tokens * experts.active / groups * size / rate
         router = self._gemm(tokens, experts.count, self.arch.hidden, Precision.BF16)
@@ -175,8 +194,10 @@ class Stage:
         pairs = full * batch.pairs + self._windowed * batch.windowed_pairs
         heads = arch.heads / self.layout.tensor
         latent = arch.latent
-        width = (latent.nope_dim + latent.rope_dim + latent.value_dim) if latent else (
-            2 * arch.head_dim
+        width = (
+            (latent.nope_dim + latent.rope_dim + latent.value_dim)
+            if latent
+            else (2 * arch.head_dim)
         )
         rate = self._flops[DataType.BF16] * c.compute_attention
         return StepTime(
@@ -186,7 +207,9 @@ class Stage:
 
     def _head(self, sampled: float) -> StepTime:
         arch = self.arch
-        logits = self._gemm(sampled, arch.vocabulary / self.layout.tensor, arch.hidden, Precision.BF16)
+        logits = self._gemm(
+            sampled, arch.vocabulary / self.layout.tensor, arch.hidden, Precision.BF16
+        )
         size = sampled * arch.vocabulary * _ELEMENT_BYTES
         gathered = exchange_s(size, self.layout.tensor, self.link, self.constants)
         return logits + StepTime(collectives=gathered, overhead=self.constants.gemm_us * _MICRO)

@@ -84,9 +84,7 @@ class _Run:
         self.engine = engine
         self.now = 0.0
         self.step_s = 0.0
-        self.todo = deque(
-            _Request(prompt, answer, answer) for prompt, answer in lengths(load)
-        )
+        self.todo = deque(_Request(prompt, answer, answer) for prompt, answer in lengths(load))
         self.arriving: list[tuple[float, int, _Request]] = []
         self.waiting: deque[_Request] = deque()
         self.running: list[tuple[int, int, _Request]] = []

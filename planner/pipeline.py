@@ -1,0 +1,101 @@
+"""The stages of a replica together: rounds, hops and bubbles."""
+
+from dataclasses import dataclass, field
+
+from planner.collectives import hop_s
+from planner.constants import Constants
+from planner.deployment import Deployment
+from planner.roofline import Batch, Stage
+
+_ELEMENT_BYTES = 2
+_MICRO, _MILLI = 1e-6, 1e-3
+
+
+@dataclass
+class Pipeline:
+    """A replica's stages: how long a round takes in which every running sequence gets a token.
+
+    vLLM keeps a batch in each stage. A round lasts as long as one batch needs through all stages,
+    or as the slowest stage needs for all batches, whichever is longer; the rest is bubbles.
+    """
+
+    deployment: Deployment
+    constants: Constants
+    stages: tuple[Stage, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        count = self.deployment.layout.pipeline
+        self.stages = tuple(Stage(self.deployment, i, self.constants) for i in range(count))
+
+    def round_s(self, batch: Batch) -> float:
+        """Return the seconds of a round."""
+        return self.times(batch)[0]
+
+    def budget(self) -> int:
+        """Return the tokens that one round takes in: each stage can hold a step's worth."""
+        return len(self.stages) * self.deployment.settings.max_num_batched_tokens
+
+    def times(self, batch: Batch) -> tuple[float, float]:
+        """Return the seconds of a round, and the mean seconds that a stage works in it."""
+        engine = self.constants.step_ms * _MILLI
+        if len(self.stages) == 1:
+            work = self.stages[0].step(batch).total
+            total = work + engine + batch.sampled * self.constants.sequence_us * _MICRO
+            return total, total
+        return self._pipelined(batch, engine)
+
+    def parts(self, batch: Batch) -> dict[str, float]:
+        """Return what the stages and the engine spend a step on, in seconds."""
+        flights = max(1, min(len(self.stages), round(batch.decodes)))
+        share = _share(batch, flights, prefill=0)
+        times = [stage.step(share) for stage in self.stages]
+        sampling = batch.sampled * self.constants.sequence_us * _MICRO
+        return {
+            "memory": sum(time.memory for time in times),
+            "compute": sum(time.compute for time in times),
+            "collectives": sum(time.collectives for time in times),
+            "overhead": sum(time.overhead for time in times)
+            + self.constants.step_ms * _MILLI
+            + sampling,
+        }
+
+    def _pipelined(self, batch: Batch, engine: float) -> tuple[float, float]:
+        flights = max(1, min(len(self.stages), round(batch.decodes)))
+        limit = self.deployment.settings.max_num_batched_tokens
+        chunks = max(1, -(-int(batch.prefill) // limit)) if batch.prefill else 0
+        decode = self._each(_share(batch, flights, prefill=0))
+        mixed = self._each(_share(batch, flights, prefill=chunks)) if chunks else decode
+        first = mixed if chunks else decode
+        rest = max(flights if batch.decodes else chunks, chunks) - chunks
+        sampling = batch.sampled * self.constants.sequence_us * _MICRO
+        through = sum(first) + self._hops(batch, flights, chunks)
+        more = (chunks - 1) * max(mixed) if chunks else 0.0
+        slowest = max(
+            (chunks * m + rest * d for m, d in zip(mixed, decode, strict=True)), default=0.0
+        )
+        work = sum(chunks * m + rest * d for m, d in zip(mixed, decode, strict=True))
+        total = max(through + more, slowest) + engine + sampling
+        return total, min(total, work / len(self.stages))
+
+    def _each(self, batch: Batch) -> list[float]:
+        return [stage.step(batch).total for stage in self.stages]
+
+    def _hops(self, batch: Batch, flights: int, chunks: int) -> float:
+        tokens = batch.decodes / flights + batch.prefill / max(1, chunks)
+        size = tokens * self.deployment.arch.hidden * _ELEMENT_BYTES
+        # Each hop sends the hidden vector and the residual, as vLLM does.
+        one = hop_s(2 * size, self.deployment.pp_link, self.constants)
+        return (len(self.stages) - 1) * one
+
+
+def _share(batch: Batch, flights: int, prefill: int) -> Batch:
+    """Return one of the batches in flight, with one of the prompt's chunks or none."""
+    part = 1 / max(1, prefill)
+    return Batch(
+        decodes=batch.decodes / flights,
+        context=batch.context / flights,
+        prefill=batch.prefill * part if prefill else 0.0,
+        pairs=batch.pairs * part if prefill else 0.0,
+        windowed_pairs=batch.windowed_pairs * part if prefill else 0.0,
+        sampled=batch.sampled / flights,
+    )
