@@ -31,8 +31,13 @@ class Constants(BaseModel):
     allreduce_us: float = Field(default=6.0, description="custom all-reduce of a few KiB, fixed")
     allreduce_rank_us: float = Field(default=1.0, description="more, for each further rank")
     link: float = Field(default=1.0, description="of a link's rate, in all-reduces of MiB")
-    step_ms: float = Field(default=0.5, description="what a step costs the engine beside the GPU")
-    sequence_us: float = Field(default=5.0, description="more, for each sequence that it samples")
+    between_ms: float = Field(
+        default=0.3, description="between two steps of the GPU: sampling, preparing inputs"
+    )
+    step_ms: float = Field(default=1.5, description="a step's work on the host: scheduling")
+    sequence_us: float = Field(
+        default=20.0, description="more, for each sequence of the step: its token, its text"
+    )
     request_ms: float = Field(default=15.0, description="HTTP, tokeniser, first event")
     prompt_us: float = Field(default=1.0, description="more, for each token of the prompt")
 

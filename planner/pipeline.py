@@ -37,29 +37,36 @@ class Pipeline:
 
     def times(self, batch: Batch) -> tuple[float, float]:
         """Return the seconds of a round, and the mean seconds that a stage works in it."""
-        engine = self.constants.step_ms * _MILLI
         if len(self.stages) == 1:
-            work = self.stages[0].step(batch).total
-            total = work + engine + batch.sampled * self.constants.sequence_us * _MICRO
+            total = self._with_engine(self.stages[0].step(batch).total, batch)
             return total, total
-        return self._pipelined(batch, engine)
+        return self._pipelined(batch)
+
+    def _with_engine(self, gpu_s: float, batch: Batch) -> float:
+        """Add what the engine's own work costs: nothing where it is done while the GPU works."""
+        c = self.constants
+        host = c.step_ms * _MILLI + batch.sampled * c.sequence_us * _MICRO
+        gpu_s += c.between_ms * _MILLI
+        if self.deployment.settings.async_scheduling:
+            return max(gpu_s, host)
+        return gpu_s + host
 
     def parts(self, batch: Batch) -> dict[str, float]:
         """Return what the stages and the engine spend a step on, in seconds."""
         flights = max(1, min(len(self.stages), round(batch.decodes)))
         share = _share(batch, flights, prefill=0)
         times = [stage.step(share) for stage in self.stages]
-        sampling = batch.sampled * self.constants.sequence_us * _MICRO
+        inside = sum(time.total for time in times)
         return {
             "memory": sum(time.memory for time in times),
             "compute": sum(time.compute for time in times),
             "collectives": sum(time.collectives for time in times),
             "overhead": sum(time.overhead for time in times)
-            + self.constants.step_ms * _MILLI
-            + sampling,
+            + self._with_engine(inside, batch)
+            - inside,
         }
 
-    def _pipelined(self, batch: Batch, engine: float) -> tuple[float, float]:
+    def _pipelined(self, batch: Batch) -> tuple[float, float]:
         flights = max(1, min(len(self.stages), round(batch.decodes)))
         limit = self.deployment.settings.max_num_batched_tokens
         chunks = max(1, -(-int(batch.prefill) // limit)) if batch.prefill else 0
@@ -67,14 +74,13 @@ class Pipeline:
         mixed = self._each(_share(batch, flights, prefill=chunks)) if chunks else decode
         first = mixed if chunks else decode
         rest = max(flights if batch.decodes else chunks, chunks) - chunks
-        sampling = batch.sampled * self.constants.sequence_us * _MICRO
         through = sum(first) + self._hops(batch, flights, chunks)
         more = (chunks - 1) * max(mixed) if chunks else 0.0
         slowest = max(
             (chunks * m + rest * d for m, d in zip(mixed, decode, strict=True)), default=0.0
         )
         work = sum(chunks * m + rest * d for m, d in zip(mixed, decode, strict=True))
-        total = max(through + more, slowest) + engine + sampling
+        total = self._with_engine(max(through + more, slowest), batch)
         return total, min(total, work / len(self.stages))
 
     def _each(self, batch: Batch) -> list[float]:
