@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -147,3 +148,21 @@ def build(
         sys.stdout.write(built.model_dump_json() + "\n")
     else:
         err.print(f"{built.digest} {built.size_bytes / 1e6:.0f} MB in {built.seconds:.1f} s")
+
+
+@app.command()
+def predict(
+    rows: Annotated[Path, typer.Argument(help="CSV of serving points: see docs/planner.md")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="write the rows here, not on stdout")
+    ] = None,
+    *,
+    score: Annotated[
+        bool, typer.Option("--score", help="print how far predictions are from what was measured")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Predict time to first token and time per output token of many points at once."""
+    from cli.predict import predict_rows
+
+    predict_rows(rows, output, score=score, as_json=as_json)

@@ -37,7 +37,7 @@ class Precision(StrEnum):
     @property
     def bytes_per_weight(self) -> float:
         """Bytes of one weight, its share of the scales and zero points included."""
-        return _BYTES[self]
+        return _BYTES[self.value]
 
     @property
     def plain_bytes(self) -> int:
@@ -45,7 +45,7 @@ class Precision(StrEnum):
         return 4 if self is Precision.FLOAT32 else 2
 
 
-_BYTES: dict[Precision, float] = {
+_BYTES: dict[str, float] = {
     Precision.FLOAT32: 4.0,
     Precision.FP16: 2.0,
     Precision.BF16: 2.0,

@@ -7,15 +7,18 @@ precision and have one of three pairs of lengths; the others are AIPerf's on vLL
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planner.architecture import Architecture, Precision, architecture
 from planner.catalog import Gpu, gpu, link
+from planner.constants import CONSTANTS, Constants
 from planner.deployment import Deployment, Load
 from planner.memory import EngineSettings, Layout
+from planner.predict import simulate, tpot_ms, ttft_ms
 from stack.errors import InputError
 
 _INFERENCEMAX = {(1024, 1024), (1024, 8192), (8192, 1024)}
@@ -37,6 +40,9 @@ _PRECISIONS = {
     "fp16": Precision.FP16,
 }
 _SYSTEMS = {"a100_sxm": "a100-80", "h100_sxm": "h100-sxm", "h200_sxm": "h200", "b200_sxm": "b200"}
+_UNLIMITED = 512
+_UNTOLD_SEQUENCES = 16
+"""The middle of InferenceMAX's concurrencies, 4 to 64, for rows that don't tell theirs."""
 _ASYNC_FROM = (0, 14)
 """vLLM schedules ahead by default from this version on."""
 
@@ -75,6 +81,14 @@ class Row(BaseModel):
     @property
     def is_inferencemax(self) -> bool:
         return bool(self.precision) and (self.isl, self.osl) in _INFERENCEMAX
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether all requests were sent at once, to an engine whose sequences aren't told.
+
+        So it is with the rows of 512: their time to first token is that of ten waves in a queue.
+        """
+        return self.is_inferencemax and self.batch_size == _UNLIMITED
 
     @property
     def schedules_ahead(self) -> bool:
@@ -137,6 +151,14 @@ def deployment_of(row: Row) -> Deployment:
 def load_of(row: Row) -> Load:
     """Return the load under which a row was measured."""
     spread = 0.2 if row.is_inferencemax else 0.01
+    if row.is_unlimited:
+        return Load(
+            concurrency=10 * _UNTOLD_SEQUENCES,
+            input_tokens=row.isl,
+            output_tokens=row.osl,
+            spread=spread,
+            waves=1,
+        )
     return Load(
         concurrency=row.batch_size,
         input_tokens=row.isl,
@@ -147,11 +169,12 @@ def load_of(row: Row) -> Load:
 
 def _settings(row: Row, arch: Architecture, precision: Precision) -> EngineSettings:
     length = row.isl + row.osl + 256
+    sequences = _UNTOLD_SEQUENCES if row.is_unlimited else row.batch_size
     if row.is_inferencemax or row.schedules_ahead:
         # NVIDIA's FP8 checkpoint of this model asks for an FP8 cache, which vLLM obeys.
         eight = arch.name == "llama-3.1-70b" and precision is Precision.FP8
         return EngineSettings(
-            max_model_len=length, max_num_seqs=row.batch_size, kv_bytes=1 if eight else 2
+            max_model_len=length, max_num_seqs=sequences, kv_bytes=1 if eight else 2
         )
     return EngineSettings(
         max_model_len=length,
@@ -190,7 +213,54 @@ def _even(layers: int, stages: int) -> tuple[int, ...]:
     )
 
 
-def mean_error(pairs: Iterable[tuple[float, float]]) -> float:
+class Answer(NamedTuple):
+    """A row's prediction: None with the reason where there is none."""
+
+    row: Row
+    ttft_ms: float | None
+    tpot_ms: float | None
+    why_not: str = ""
+
+
+def answer(row: Row, constants: Constants = CONSTANTS) -> Answer:
+    """Predict one row."""
+    try:
+        outcome = simulate(deployment_of(row), load_of(row), constants)
+    except InputError as error:
+        return Answer(row, None, None, str(error))
+    return Answer(row, ttft_ms(outcome, constants), tpot_ms(outcome))
+
+
+class Score(NamedTuple):
+    """Mean absolute errors of a group of rows, as shares of what was measured."""
+
+    group: str
+    rows: int
+    ttft: float
+    tpot: float
+
+
+def scores(answers: Sequence[Answer]) -> tuple[Score, ...]:
+    """Return the errors overall and by model, GPU and split, of rows that have measured values."""
+    groups: dict[str, list[Answer]] = {"all": []}
+    for each in answers:
+        if each.ttft_ms is None or not each.row.silicon_ttft_ms or not each.row.silicon_tpot_ms:
+            continue
+        row = each.row
+        for name in ("all", row.model_path, row.system, row.split):
+            groups.setdefault(name, []).append(each)
+    return tuple(
+        Score(
+            name,
+            len(group),
+            mean_error((each.ttft_ms, each.row.silicon_ttft_ms) for each in group),
+            mean_error((each.tpot_ms, each.row.silicon_tpot_ms) for each in group),
+        )
+        for name, group in groups.items()
+    )
+
+
+def mean_error(pairs: Iterable[tuple[float | None, float | None]]) -> float:
     """Return the mean absolute error of (predicted, measured) pairs, as a share of the measured."""
-    errors = [abs(predicted - measured) / measured for predicted, measured in pairs]
+    errors = [abs(mine - theirs) / theirs for mine, theirs in pairs if mine and theirs]
     return sum(errors) / len(errors) if errors else 0.0
