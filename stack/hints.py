@@ -9,7 +9,8 @@ from typing import Annotated, Final, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from stack.schema import Settings, Site
+from stack.schema import Site
+from stack.settings import Settings
 
 _TAGS: Final = ("auto", "split")  # pydantic's names for the two forms of `parallelism`
 _LONGEST_VALUE: Final = 60

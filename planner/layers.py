@@ -1,0 +1,92 @@
+"""How the layers of a model are dealt out to pipeline stages."""
+
+from collections.abc import Sequence
+
+from planner.architecture import Architecture, Precision
+from planner.catalog import Gpu
+from planner.memory import GIB, EngineSettings, Layout, RankMemory, memory_by_rank
+
+
+def even(layers: int, stages: int) -> tuple[int, ...]:
+    """Return vLLM's own partition: the rest goes to the stages before the last, one each.
+
+    As `get_pp_indices` in vllm/distributed/utils.py: the last stage has the output head already.
+    """
+    each, rest = divmod(layers, stages)
+    return tuple(each + (2 <= stages - stage <= rest + 1) for stage in range(stages))
+
+
+def partition(
+    arch: Architecture,
+    precision: Precision,
+    tensor: int,
+    gpu_by_stage: Sequence[Gpu],
+    settings: EngineSettings,
+) -> tuple[int, ...]:
+    """Return the layers of each stage.
+
+    Like GPUs get vLLM's own partition where it fits. Otherwise each stage gets layers for an equal
+    time of reading its weights, as far as its memory allows.
+    """
+    stages = len(gpu_by_stage)
+    plain = even(arch.layers, stages)
+    alike = len({(gpu.memory_gib, gpu.memory_bandwidth_gb_s) for gpu in gpu_by_stage}) == 1
+    if alike and (stages == 1 or _fits(arch, precision, tensor, plain, gpu_by_stage, settings)):
+        return plain
+    rooms = _rooms(arch, precision, tensor, gpu_by_stage, settings)
+    speeds = [gpu.memory_bandwidth_gb_s for gpu in gpu_by_stage]
+    layer = arch.layer_bytes(precision, arch.layers - 1)
+    head = max(arch.head_bytes(precision), arch.embedding_bytes(precision)) / layer
+    extra = [head if stage == stages - 1 else 0.0 for stage in range(stages)]
+    whole = (arch.layers + sum(extra)) / sum(speeds)
+    wanted = [max(0.0, speed * whole - more) for speed, more in zip(speeds, extra, strict=True)]
+    return _dealt(arch.layers, wanted, rooms)
+
+
+def _fits(
+    arch: Architecture,
+    precision: Precision,
+    tensor: int,
+    layers: tuple[int, ...],
+    gpu_by_stage: Sequence[Gpu],
+    settings: EngineSettings,
+) -> bool:
+    layout = Layout(tensor=tensor, layers_by_stage=layers)
+    ranks = memory_by_rank(arch, precision, layout, tuple(gpu_by_stage), settings)
+    return all(rank.fits for rank in ranks)
+
+
+def _rooms(
+    arch: Architecture,
+    precision: Precision,
+    tensor: int,
+    gpu_by_stage: Sequence[Gpu],
+    settings: EngineSettings,
+) -> list[int]:
+    """Return how many layers each stage's memory holds, with one request of full length."""
+    stages = len(gpu_by_stage)
+    layout = Layout(tensor=tensor, layers_by_stage=even(arch.layers, stages))
+    memory = memory_by_rank(arch, precision, layout, tuple(gpu_by_stage), settings)
+    return [
+        _room(rank, layers)
+        for rank, layers in zip(memory[::tensor], layout.layers_by_stage, strict=True)
+    ]
+
+
+def _room(rank: RankMemory, layers: int) -> int:
+    """Return the layers that fit, by what one layer of this rank weighs."""
+    if rank.kv_gib <= 0 or layers == 0:
+        return max(0, layers - 1)
+    # What one layer adds: its weights are the larger part of `weights_gib`, its cache by tokens.
+    per_layer = rank.weights_gib / layers + rank.kv_bytes_per_token / GIB / layers
+    return max(1, layers + int((rank.kv_gib - rank.shortfall_gib) / per_layer))
+
+
+def _dealt(layers: int, wanted: list[float], rooms: list[int]) -> tuple[int, ...]:
+    """Deal whole layers, at least one a stage, by the wish and within the rooms where possible."""
+    dealt = [1] * len(wanted)
+    for _ in range(layers - len(wanted)):
+        open_stages = [s for s in range(len(dealt)) if dealt[s] < rooms[s]] or range(len(dealt))
+        neediest = max(open_stages, key=lambda s: (wanted[s] - dealt[s], -s))
+        dealt[neediest] += 1
+    return tuple(dealt)
