@@ -5,6 +5,7 @@ An architecture comes from `catalog/models.toml` (`architecture`) or from a chec
 """
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -72,7 +73,7 @@ class Experts(_Entry):
 
     def touched(self, tokens: float) -> float:
         """Return how many experts a batch reads, when each token draws its own at random."""
-        return self.count * (1 - (1 - self.active / self.count) ** tokens)
+        return self.count * (1 - math.pow(1 - self.active / self.count, tokens))
 
 
 class LatentAttention(_Entry):

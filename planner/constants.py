@@ -13,19 +13,27 @@ class Constants(BaseModel):
 
     memory: float = Field(default=0.90, description="of the HBM's rate, streaming weights")
     kv_memory: float = Field(default=0.80, description="of the HBM's rate, reading KV pages")
-    expert_memory: float = Field(default=0.80, description="of the HBM's rate, reading experts")
+    expert_memory: float = Field(default=0.92, description="of the HBM's rate, reading experts")
     unpack_flop: float = Field(
         default=175.0, description="FLOPs that fit in the time of unpacking one 4-bit weight"
     )
     compute_16: float = Field(default=0.70, description="of the peak, 16-bit GEMMs, power-capped")
     compute_8: float = Field(default=0.58, description="of the peak, FP8 GEMMs, power-capped")
-    compute_expert: float = Field(default=0.45, description="of the peak, grouped expert GEMMs")
+    compute_expert: float = Field(
+        default=0.75, description="of a dense GEMM's rate, grouped GEMMs of experts"
+    )
+    expert_overlap: float = Field(
+        default=1.6, description="p-norm in which reading and computing experts add up"
+    )
+    compute_unpacked: float = Field(
+        default=0.16, description="of the 16-bit peak, experts of 4 bits (Marlin)"
+    )
     compute_attention: float = Field(default=0.60, description="of the peak, prefill attention")
     vector_passes: float = Field(
         default=10.0, description="times a layer's element-wise kernels pass over a hidden vector"
     )
     gemm_us: float = Field(default=5.5, description="fixed time of a GEMM in a CUDA graph")
-    expert_us: float = Field(default=12.0, description="fixed time of a grouped expert GEMM")
+    expert_us: float = Field(default=9.0, description="fixed time of a grouped expert GEMM")
     kernel_us: float = Field(default=2.0, description="fixed time of any other kernel in a graph")
     launch_us: float = Field(default=5.0, description="launching one kernel without a graph")
     allreduce_us: float = Field(default=6.0, description="custom all-reduce of a few KiB, fixed")

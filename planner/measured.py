@@ -150,7 +150,7 @@ def deployment_of(row: Row) -> Deployment:
 
 def load_of(row: Row) -> Load:
     """Return the load under which a row was measured."""
-    spread = 0.2 if row.is_inferencemax else 0.01
+    spread = 0.2 if row.is_inferencemax else 0.0 if row.schedules_ahead else 0.01
     if row.is_unlimited:
         return Load(
             concurrency=10 * _UNTOLD_SEQUENCES,

@@ -88,17 +88,18 @@ class Stage:
         self._flops = {kind: gpu.tflops(kind) * 1e12 for kind in DataType}
         # An 8-bit cache saves room, not time: the kernels unpack it at the 16-bit cache's pace.
         self._kv_bytes = self.arch.kv_elements(self.layout.tensor) * _ELEMENT_BYTES
+        self._eager = not deployment.settings.cuda_graphs
         self._layers_s = lru_cache(maxsize=4096)(self._layers)
         self._head_s = lru_cache(maxsize=4096)(self._head)
 
     def step(self, batch: Batch) -> StepTime:
         """Return the time of one step."""
-        time = self._layers_s(batch.decodes + batch.prefill, batch.prefill > 0)
+        time = self._layers_s(batch.decodes + batch.prefill, self._eager or batch.prefill > 0)
         time += self._attention(batch)
         return time + self._head_s(batch.sampled) if self.is_last else time
 
     def _layers(self, tokens: float, unbound: bool) -> StepTime:  # noqa: FBT001
-        """All layers without attention. `unbound`: prefill runs outside of the CUDA graphs."""
+        """All layers without attention. `unbound`: outside of the CUDA graphs, as prefill is."""
         arch, c = self.arch, self.constants
         linear = Precision.BF16 if arch.quantised == "experts" else self.precision
         attention = self._attention_gemms(tokens, linear)
@@ -177,11 +178,18 @@ class Stage:
         size = self.arch.expert_weights / (self.wide / groups)
         touched = experts.touched(tokens) / groups * size
         reading = self._reading(touched, self.precision, c.expert_memory)
-        rate = self._rate(self.precision) * c.compute_expert / c.compute_16
-        computing = 2 * tokens * experts.active / groups * size / rate
+        computing = 2 * tokens * experts.active / groups * size / self._expert_rate()
         router = self._gemm(tokens, experts.count, self.arch.hidden, Precision.BF16)
-        routed = StepTime(memory=reading) if reading > computing else StepTime(compute=computing)
+        both = (reading**c.expert_overlap + computing**c.expert_overlap) ** (1 / c.expert_overlap)
+        routed = StepTime(memory=both) if reading > computing else StepTime(compute=both)
         return routed + router
+
+    def _expert_rate(self) -> float:
+        """FLOP/s of grouped GEMMs: small tiles, and weights that are unpacked in the cores."""
+        c = self.constants
+        if self.precision in _UNPACKED:
+            return self._flops[DataType.BF16] * c.compute_unpacked
+        return self._rate(self.precision) * c.compute_expert
 
     def _attention(self, batch: Batch) -> StepTime:
         """Decode reads the cache, prefill multiplies query and key, then weight and value."""

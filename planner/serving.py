@@ -3,7 +3,11 @@
 The scheduler is vLLM's: every step gives each running sequence a token, and spends what is left
 of `max_num_batched_tokens` on prompts, in chunks, first come first served, as long as the KV cache
 has room. All clients send their first request at once; from then on each sends its next when the
-last is answered. Steps between two events are taken together, so that a run costs microseconds.
+last is answered, and that misses the step that is already under way. Steps between two events are
+taken together, so that a run costs microseconds.
+
+Which step does what never depends on how long steps take: a run is the same sequence of steps on
+any hardware, so that a faster link or card never makes a prediction worse.
 """
 
 import heapq
@@ -28,9 +32,9 @@ class Engine:
     cache_tokens: int
     window: int
     arrival_s: float
-    """From a client's request to the scheduler's queue."""
+    """From a client's request to the scheduler's queue, at least."""
     ahead: bool = True
-    """Steps are scheduled while the one before still runs."""
+    """Steps are scheduled while the one before still runs: a request misses one more."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class _Request:
     done: int = 0
     """Prompt tokens that are prefilled."""
     first: float = 0.0
+    late: float = 0.0
+    """What it needed to get to the scheduler beyond the steps that it missed."""
 
 
 def lengths(load: Load) -> list[tuple[int, int]]:
@@ -83,9 +89,9 @@ class _Run:
     def __init__(self, engine: Engine, load: Load) -> None:
         self.engine = engine
         self.now = 0.0
-        self.step_s = 0.0
         self.todo = deque(_Request(prompt, answer, answer) for prompt, answer in lengths(load))
-        self.arriving: list[tuple[float, int, _Request]] = []
+        self.arriving: deque[tuple[int, _Request]] = deque()
+        """By the number of the step from which on each can be scheduled."""
         self.waiting: deque[_Request] = deque()
         self.running: list[tuple[int, int, _Request]] = []
         """Heap by the number of the step in which each has its last token."""
@@ -97,7 +103,7 @@ class _Run:
         self.sequence_s = self.context_s = 0.0
         self.order = 0
         for _ in range(min(load.concurrency, len(self.todo))):
-            self._send()
+            self._send(missed=0)
 
     def all(self) -> Served:
         while self.running or self.waiting or self.arriving:
@@ -116,20 +122,21 @@ class _Run:
             context=self.context_s / max(self.sequence_s, 1e-9),
         )
 
-    def _send(self) -> None:
+    def _send(self, missed: int) -> None:
         if not self.todo:
             return
         request = self.todo.popleft()
         request.sent = self.now
-        ready = self.now + self.engine.arrival_s + (self.step_s if self.engine.ahead else 0.0)
-        self.order += 1
-        heapq.heappush(self.arriving, (ready, self.order, request))
+        self.arriving.append((self.steps + missed, request))
 
     def _arrive(self) -> None:
-        if not self.running and not self.waiting:
-            self.now = max(self.now, self.arriving[0][0])
-        while self.arriving and self.arriving[0][0] <= self.now:
-            self.waiting.append(heapq.heappop(self.arriving)[2])
+        idle = not self.running and not self.waiting
+        if idle and self.arriving:
+            self.now = max(self.now, self.arriving[0][1].sent + self.engine.arrival_s)
+        while self.arriving and (idle or self.arriving[0][0] <= self.steps):
+            _, request = self.arriving.popleft()
+            request.late = max(0.0, self.engine.arrival_s - (self.now - request.sent))
+            self.waiting.append(request)
 
     def _chunks(self) -> list[tuple[_Request, int]]:
         """Take prompts from the queue as far as tokens, sequences and cache allow."""
@@ -179,15 +186,13 @@ class _Run:
             return
         room = max(1, (self.engine.cache_tokens - self.used) // decodes)
         steps = max(1, min(self.running[0][0] - self.steps, room))
-        batch = Batch(decodes, self.used + decodes * steps / 2, sampled=decodes)
         if self.arriving:
-            until = (self.arriving[0][0] - self.now) / max(self.engine.step_s(batch), 1e-9)
-            steps = max(1, min(steps, int(until) + 1))
-        self._advance(batch._replace(context=self.used + decodes * steps / 2), steps)
+            steps = max(1, min(steps, self.arriving[0][0] - self.steps))
+        batch = Batch(decodes, self.used + decodes * steps / 2, sampled=decodes)
+        self._advance(batch, steps)
 
     def _advance(self, batch: Batch, steps: int) -> None:
-        self.step_s = self.engine.step_s(batch)
-        taken = self.step_s * steps
+        taken = self.engine.step_s(batch) * steps
         self.now += taken
         self.steps += steps
         self.used += int(batch.decodes) * steps
@@ -212,5 +217,5 @@ class _Run:
             self.used -= request.prompt + request.answer - 1
             self.tokens += request.whole
             spent = (self.now - request.first) / max(1, request.whole - 1)
-            self.served.append((request.first - request.sent, spent))
-            self._send()
+            self.served.append((request.first - request.sent + request.late, spent))
+            self._send(missed=2 if self.engine.ahead else 1)
