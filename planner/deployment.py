@@ -1,5 +1,7 @@
 """What is predicted: one replica of a model on given GPUs and links, and the load on it."""
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from planner.architecture import Architecture, Precision
@@ -23,13 +25,21 @@ class Deployment(_Entry):
     settings: EngineSettings = EngineSettings()
 
 
+class Lengths(StrEnum):
+    """How the lengths of prompts and answers vary."""
+
+    EVEN = "even"
+    """Evenly in (1 - spread .. 1) x the length: a benchmark."""
+    EXPONENTIAL = "exponential"
+    """Exponentially, with the length as the mean: chats such as ShareGPT's, a few very long."""
+
+
 class Load(_Entry):
     """`concurrency` clients, each sending its next request as soon as the last is answered."""
 
     concurrency: int = Field(ge=1)
     input_tokens: int = Field(ge=1)
     output_tokens: int = Field(ge=1)
-    spread: float = Field(
-        default=0.2, ge=0, lt=1, description="lengths lie evenly in (1 - spread .. 1) x the length"
-    )
+    lengths: Lengths = Lengths.EVEN
+    spread: float = Field(default=0.2, ge=0, lt=1, description="of lengths that vary evenly")
     waves: int = Field(default=10, ge=1, description="requests of each client")

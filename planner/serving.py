@@ -11,12 +11,13 @@ any hardware, so that a faster link or card never makes a prediction worse.
 """
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
-from planner.deployment import Load
+from planner.deployment import Lengths, Load
 from planner.roofline import Batch
 
 _GOLDEN = 0.6180339887498949
@@ -68,16 +69,21 @@ class _Request:
 def lengths(load: Load) -> list[tuple[int, int]]:
     """Return prompt and answer lengths of all requests.
 
-    They are spread evenly (a golden-ratio sequence), so that no run depends on chance.
+    They are taken from golden-ratio sequences, so that no run depends on chance.
     """
-    total = load.concurrency * load.waves
     return [
         (
-            max(1, round(load.input_tokens * (1 - load.spread * ((i + 1) * _GOLDEN % 1)))),
-            max(1, round(load.output_tokens * (1 - load.spread * ((i + 1) * _GOLDEN**2 * 7 % 1)))),
+            _length(load, load.input_tokens, i * _GOLDEN % 1),
+            _length(load, load.output_tokens, i * 7 * _GOLDEN**2 % 1),
         )
-        for i in range(total)
+        for i in range(1, load.concurrency * load.waves + 1)
     ]
+
+
+def _length(load: Load, tokens: int, position: float) -> int:
+    if load.lengths is Lengths.EXPONENTIAL:
+        return max(1, round(-math.log(1 - position) * tokens))
+    return max(1, round(tokens * (1 - load.spread * position)))
 
 
 def serve(engine: Engine, load: Load) -> Served:
