@@ -1,5 +1,6 @@
 """Every way in which a replica could be cut over the free GPUs of a fleet."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -70,13 +71,25 @@ class Candidate:
     def gpu_by_stage(self) -> tuple[Gpu, ...]:
         return tuple(known_gpu(stage[0]) for stage in self.stages)
 
+    @property
+    def inside(self) -> Link:
+        """What joins the GPUs of a node; the slowest where nodes differ."""
+        links = (known_link(host) for host in self.hosts)
+        return min(links, key=lambda link: link.bandwidth_gb_s)
+
     def links(self) -> tuple[Link, Link]:
-        """Return what joins the ranks of a tensor group, and what joins stages; the slowest."""
-        inside = min(
-            (known_link(host) for host in self.hosts), key=lambda link: link.bandwidth_gb_s
-        )
-        tensor = self.network if self.group_nodes > 1 else inside
-        return tensor, self.network if self.crosses else inside
+        """Return what joins the ranks of a tensor group, and what joins the stages.
+
+        A group over nodes has the network's rate. A tree over it takes log2(nodes) steps of the
+        network and log2(cards of a node) inside: its latency is theirs, weighed so.
+        """
+        between = self.network if self.crosses else self.inside
+        if self.group_nodes == 1:
+            return self.inside, between
+        across, whole = math.log2(self.group_nodes), math.log2(self.tensor)
+        inside = (whole - across) * self.inside.latency_us
+        latency = (across * self.network.latency_us + inside) / whole
+        return self.network.model_copy(update={"latency_us": latency}), between
 
     def deployment(self, known: Known, workload: Workload) -> Deployment:
         """Return what is predicted: one replica, with its layers dealt to the stages."""

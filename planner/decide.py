@@ -54,9 +54,7 @@ def _order(each: Workload, machines: Fleet) -> tuple[int, float]:
     return 2, -_counted(each, machines).tensor
 
 
-def _decide(
-    each: Workload, machines: Fleet, free: dict[str, int], *, compare: bool
-) -> Decision:
+def _decide(each: Workload, machines: Fleet, free: dict[str, int], *, compare: bool) -> Decision:
     if not (each.known and machines.is_known):
         return _by_counting(each, machines, free)
     choice = choose(each, each.known, machines, free)
@@ -68,12 +66,12 @@ def _decide(
             free[node] -= gpus
         split = Split(tensor=chosen.tensor, pipeline=chosen.pipeline)
         return Decision(each, split, tuple(chosen.taken()), choice)
-    return Decision(each, each.declared, (), choice, _reasons(each, each.known, choice, machines, free))
+    return Decision(
+        each, each.declared, (), choice, _reasons(each, each.known, choice, machines, free)
+    )
 
 
-def _compared(
-    each: Workload, declared: Choice, machines: Fleet, free: Mapping[str, int]
-) -> Choice:
+def _compared(each: Workload, declared: Choice, machines: Fleet, free: Mapping[str, int]) -> Choice:
     """Return the declared split's choice, with the others that the plan would have looked at."""
     best = declared.chosen
     if not (best and each.known):
@@ -119,12 +117,14 @@ def _reasons(
     found = list(remedies(each, known, machines, free))
     help_text = "; or ".join(found) or "no single change that the plan knows makes it fit"
     replicas = f" for each of {each.replicas} replicas" if each.replicas > 1 else ""
-    return (
+    arithmetic = (
         f"{path}: {known.arch.name} in {known.precision} has {weights:.0f} GiB of weights"
         f"{replicas}, and {kinds} may use {total:.0f} GiB (gpu_memory_utilization {usable:g}) for"
-        f" weights, activations and KV cache: it does not fit",
-        f"{path}: even as {choice.nearest.candidate.label}, which lacks least,"
-        f" {memory_text(rank)}",
+        " weights, activations and KV cache: it does not fit"
+    )
+    return (
+        arithmetic,
+        f"{path}: even as {choice.nearest.candidate.label}, which lacks least, {memory_text(rank)}",
         f"what would help: {help_text}",
     )
 
@@ -133,7 +133,8 @@ def _by_counting(each: Workload, machines: Fleet, free: dict[str, int]) -> Decis
     """Decide by counting GPUs: tensor ranks fill a node, pipeline stages cross nodes."""
     split = each.declared or _counted(each, machines)
     groups = split.pipeline * each.replicas
-    before, taken = dict(free), []
+    before = dict(free)
+    taken: list[str] = []
     while len(taken) < groups:
         # The fullest node that still has room keeps the emptier ones for wider groups.
         fitting = [node for node, gpus in free.items() if gpus >= split.tensor]

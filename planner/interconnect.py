@@ -1,7 +1,7 @@
 """What a link allows, as a consequence of the predicted tokens a second.
 
-Tensor groups: what several nodes (or cards) reach together, against one of them with memory
-enough. Pipelines: what is lost to the hops, against hops that cost nothing.
+Each split is compared with itself over a link that costs nothing; a tensor group also with one of
+its nodes (or cards), given memory enough: where it is no faster than that, it is refused.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from planner.deployment import Deployment, Load
 from planner.memory import Layout
 from planner.predict import Prediction, predict
 
-LINEAR_SHARE = 0.8
-"""Of n times one: from here on a tensor group counts as linear."""
+LINEAR_SHARE = 0.75
+"""Of the tokens/s that a link without cost would give: from here on a group grows linearly."""
 ACCEPTABLE_SHARE = 0.6
+"""From here on a tensor group over this link is proposed; below, only if the site fixes it."""
 PIPELINE_LOSS = 0.25
 """Of the tokens a second: a pipeline that loses more to its hops is not proposed."""
 SLOWEST_GBIT_S = 2.5
@@ -38,14 +39,18 @@ class Consequence:
     link: str
     rule: Rule
     factor: float
-    """Tensor: times the tokens a second of one. Pipeline: share of those without hops."""
+    """Tensor: times the tokens a second of one node or card. Pipeline: the same as `kept`."""
+    kept: float
+    """Share of the tokens a second that a link without cost would give."""
     text: str
 
 
-def tensor_rule(deployment: Deployment, load: Load, parts: int, what: str) -> Consequence:
+def tensor_rule(
+    deployment: Deployment, load: Load, parts: int, inside: Link, what: str = "node"
+) -> Consequence:
     """Return what a tensor group over `parts` nodes or cards ("node", "card") gains over one.
 
-    The one it is compared with is given memory enough, so that only speed counts.
+    `inside` joins the ranks of that one, which is given memory enough: only speed counts.
     """
     tensor, link = deployment.layout.tensor, deployment.tp_link
     unlimited = tuple(
@@ -56,49 +61,55 @@ def tensor_rule(deployment: Deployment, load: Load, parts: int, what: str) -> Co
     one = many.model_copy(
         update={
             "layout": Layout(tensor=tensor // parts, layers_by_stage=layout.layers_by_stage),
+            "tp_link": inside,
         }
     )
-    factor = predict(many, load).output_tok_s / predict(one, load).output_tok_s
-    rule = _tensor_class(factor, parts)
+    reached = predict(many, load).output_tok_s
+    free = predict(many.model_copy(update={"tp_link": _free(many.tp_link)}), load).output_tok_s
+    factor = reached / predict(one, load).output_tok_s
+    kept = min(1.0, reached / free)
+    rule = _tensor_class(factor, kept)
     told = {
-        Rule.LINEAR: "as good as linear",
-        Rule.ACCEPTABLE: f"acceptable, {1 - factor / parts:.0%} of {parts}x are lost",
-        Rule.LOSS: f"at a loss of {1 - factor / parts:.0%} of {parts}x",
+        Rule.LINEAR: "it grows as the cards allow",
+        Rule.ACCEPTABLE: "acceptable",
+        Rule.LOSS: "possible, at that loss",
         Rule.REFUSED: f"refused, since it is no faster than one {what}",
     }
-    where = f"{parts} {what}s" if parts > 1 else f"1 {what}"
     text = (
-        f"TP{tensor} over {where} by {link.title} reaches {factor:.2g}x the tokens/s of one"
-        f" {what} with memory enough: {told[rule]}"
+        f"TP{tensor} over {parts} {what}s by {link.title} reaches {factor:.2g}x the tokens/s of one"
+        f" {what} with memory enough, {1 - kept:.0%} are lost to the link: {told[rule]}"
     )
-    return Consequence(link.title, rule, factor, text)
+    return Consequence(link.title, rule, factor, kept, text)
 
 
-def _tensor_class(factor: float, parts: int) -> Rule:
+def _tensor_class(factor: float, kept: float) -> Rule:
     if factor <= 1:
         return Rule.REFUSED
-    share = factor / parts
-    if share >= LINEAR_SHARE:
+    if kept >= LINEAR_SHARE:
         return Rule.LINEAR
-    return Rule.ACCEPTABLE if share >= ACCEPTABLE_SHARE else Rule.LOSS
+    return Rule.ACCEPTABLE if kept >= ACCEPTABLE_SHARE else Rule.LOSS
+
+
+def _free(link: Link) -> Link:
+    return link.model_copy(update={"bandwidth_gb_s": 1e9, "latency_us": 1e-6})
 
 
 def pipeline_rule(deployment: Deployment, load: Load, with_hops: Prediction) -> Consequence:
     """Return what the hops between the stages cost; `with_hops` is the deployment's prediction."""
     link = deployment.pp_link
-    free = link.model_copy(update={"bandwidth_gb_s": 1e9, "latency_us": 1e-6})
-    without = predict(deployment.model_copy(update={"pp_link": free}), load)
+    without = predict(deployment.model_copy(update={"pp_link": _free(link)}), load)
     factor = min(1.0, with_hops.output_tok_s / without.output_tok_s)
     lost = f"{1 - factor:.0%}" if factor < 1 - 0.005 else "under 1 %"
     stages = deployment.layout.pipeline
     text = f"the hops of PP{stages} by {link.title} cost {lost} of the tokens/s"
     if too_slow(link):
-        return Consequence(link.title, Rule.REFUSED, factor, f"{text}, and {floor_text(link)}")
+        return Consequence(
+            link.title, Rule.REFUSED, factor, factor, f"{text}, and {floor_text(link)}"
+        )
     if 1 - factor > PIPELINE_LOSS:
         text += f": refused, since more than {PIPELINE_LOSS:.0%} would be lost"
-        return Consequence(link.title, Rule.REFUSED, factor, text)
-    rule = Rule.LINEAR if 1 - factor < 1 - LINEAR_SHARE else Rule.LOSS
-    return Consequence(link.title, rule, factor, f"{text}: it may cross nodes")
+        return Consequence(link.title, Rule.REFUSED, factor, factor, text)
+    return Consequence(link.title, Rule.LINEAR, factor, factor, f"{text}: it may cross nodes")
 
 
 def too_slow(link: Link) -> bool:

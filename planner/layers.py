@@ -13,7 +13,7 @@ def even(layers: int, stages: int) -> tuple[int, ...]:
     As `get_pp_indices` in vllm/distributed/utils.py: the last stage has the output head already.
     """
     each, rest = divmod(layers, stages)
-    return tuple(each + (2 <= stages - stage <= rest + 1) for stage in range(stages))
+    return tuple(each + (0 < stages - 1 - stage <= rest) for stage in range(stages))
 
 
 def partition(
@@ -30,10 +30,12 @@ def partition(
     """
     stages = len(gpu_by_stage)
     plain = even(arch.layers, stages)
+    layout = Layout(tensor=tensor, layers_by_stage=plain)
+    memory = memory_by_rank(arch, precision, layout, tuple(gpu_by_stage), settings)[::tensor]
     alike = len({(gpu.memory_gib, gpu.memory_bandwidth_gb_s) for gpu in gpu_by_stage}) == 1
-    if alike and (stages == 1 or _fits(arch, precision, tensor, plain, gpu_by_stage, settings)):
+    if alike and (stages == 1 or all(rank.fits for rank in memory)):
         return plain
-    rooms = _rooms(arch, precision, tensor, gpu_by_stage, settings)
+    rooms = [_room(rank, layers) for rank, layers in zip(memory, plain, strict=True)]
     speeds = [gpu.memory_bandwidth_gb_s for gpu in gpu_by_stage]
     layer = arch.layer_bytes(precision, arch.layers - 1)
     head = max(arch.head_bytes(precision), arch.embedding_bytes(precision)) / layer
@@ -41,36 +43,6 @@ def partition(
     whole = (arch.layers + sum(extra)) / sum(speeds)
     wanted = [max(0.0, speed * whole - more) for speed, more in zip(speeds, extra, strict=True)]
     return _dealt(arch.layers, wanted, rooms)
-
-
-def _fits(
-    arch: Architecture,
-    precision: Precision,
-    tensor: int,
-    layers: tuple[int, ...],
-    gpu_by_stage: Sequence[Gpu],
-    settings: EngineSettings,
-) -> bool:
-    layout = Layout(tensor=tensor, layers_by_stage=layers)
-    ranks = memory_by_rank(arch, precision, layout, tuple(gpu_by_stage), settings)
-    return all(rank.fits for rank in ranks)
-
-
-def _rooms(
-    arch: Architecture,
-    precision: Precision,
-    tensor: int,
-    gpu_by_stage: Sequence[Gpu],
-    settings: EngineSettings,
-) -> list[int]:
-    """Return how many layers each stage's memory holds, with one request of full length."""
-    stages = len(gpu_by_stage)
-    layout = Layout(tensor=tensor, layers_by_stage=even(arch.layers, stages))
-    memory = memory_by_rank(arch, precision, layout, tuple(gpu_by_stage), settings)
-    return [
-        _room(rank, layers)
-        for rank, layers in zip(memory[::tensor], layout.layers_by_stage, strict=True)
-    ]
 
 
 def _room(rank: RankMemory, layers: int) -> int:

@@ -168,9 +168,7 @@ def circuits_power(site: Site, nodes: tuple[NodePower, ...]) -> tuple[CircuitPow
     )
 
 
-def _circuit(
-    site: Site, name: str, circuit: Circuit, nodes: tuple[NodePower, ...]
-) -> CircuitPower:
+def _circuit(site: Site, name: str, circuit: Circuit, nodes: tuple[NodePower, ...]) -> CircuitPower:
     breaker, continuous = breaker_w(circuit), continuous_w(site, circuit)
     full = sum(each.full_w for each in nodes)
     state = CircuitState.OK
@@ -195,11 +193,11 @@ def _circuit(
 
 
 def _lasts(circuit: Circuit, full: float) -> float | None:
-    if not circuit.ups:
+    if not (circuit.ups and full):
         return None
     if full > circuit.ups.watts:
         return 0.0
-    return circuit.ups.watt_hours * _UPS_EFFICIENCY / full * 60 if full else math.inf
+    return circuit.ups.watt_hours * _UPS_EFFICIENCY / full * 60
 
 
 def _told(name: str, circuit: Circuit, full: float, breaker: float, continuous: float) -> str:
@@ -227,9 +225,7 @@ def overloads(site: Site) -> tuple[str, ...]:
     )
 
 
-def remedies(
-    site: Site, over: CircuitPower, nodes: tuple[NodePower, ...]
-) -> tuple[str, ...]:
+def remedies(site: Site, over: CircuitPower, nodes: tuple[NodePower, ...]) -> tuple[str, ...]:
     """Return what brings an overloaded circuit back under its continuous limit."""
     found = []
     if limit := fitting_limit(site, over):
@@ -283,3 +279,17 @@ def _move(site: Site, over: CircuitPower, nodes: tuple[NodePower, ...]) -> str |
         if node.full_w >= excess and roomy:
             return f"move {node.node} to circuit {roomy[0]}"
     return None
+
+
+def card_power(gpu: Gpu) -> NodePower:
+    """Return the draw of a machine with one such card and nothing else, at work and idle."""
+    host = _HOSTS[_kind(gpu)]
+    full = host.full_w + host.per_gpu_w
+    return NodePower(
+        node=gpu.name,
+        circuit=None,
+        idle_w=(host.idle_w + gpu.idle_power_w) / host.efficiency,
+        serving_w=(full + gpu_serving_w(gpu, Activity())) / host.efficiency,
+        full_w=(full + gpu.board_power_w) / host.efficiency,
+        gpu_limit_w=gpu.board_power_w,
+    )

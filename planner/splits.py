@@ -217,8 +217,8 @@ def _scored(fitted: Fitted, workload: Workload, rejected: list[Rejected]) -> Sco
     """Predict a candidate; refuse it where its links carry it badly."""
     candidate, load = fitted.candidate, workload.load
     if candidate.group_nodes > 1:
-        rule = tensor_rule(fitted.deployment, load, candidate.group_nodes, "node")
-        if rule.rule is Rule.REFUSED:
+        rule = tensor_rule(fitted.deployment, load, candidate.group_nodes, candidate.inside)
+        if rule.rule is Rule.REFUSED or (rule.rule is Rule.LOSS and not workload.declared):
             rejected.append(Rejected(candidate.label, rule.text))
             return None
     prediction = predict(fitted.deployment, load)

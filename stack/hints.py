@@ -37,9 +37,17 @@ def shown(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[^\s'\"\[\]{},#]+", value):
         text = value
     else:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = _json(value)
     text = _printable(text)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _json(value: object) -> str:
+    """Return a value as JSON; as Python shows it where JSON has no such thing (a loop, a date)."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return "a value that is no plain data"
 
 
 def _printable(text: str) -> str:
