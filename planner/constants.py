@@ -35,7 +35,10 @@ class Constants(BaseModel):
     gemm_us: float = Field(default=5.5, description="fixed time of a GEMM in a CUDA graph")
     expert_us: float = Field(default=9.0, description="fixed time of a grouped expert GEMM")
     kernel_us: float = Field(default=2.0, description="fixed time of any other kernel in a graph")
-    launch_us: float = Field(default=5.0, description="launching one kernel without a graph")
+    launch_us: float = Field(
+        default=5.0, description="launching one kernel of a compiled piece, as in prefill"
+    )
+    eager_us: float = Field(default=20.0, description="launching one kernel from Python")
     allreduce_us: float = Field(default=6.0, description="custom all-reduce of a few KiB, fixed")
     allreduce_rank_us: float = Field(default=1.0, description="more, for each further rank")
     link: float = Field(default=1.0, description="of a link's rate, in all-reduces of MiB")

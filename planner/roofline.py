@@ -123,7 +123,7 @@ class Stage:
         time += StepTime(
             memory=passes / (self._bandwidth * c.memory), collectives=self._collectives(tokens)
         )
-        launching = (gemms + kernels) * c.launch_us * _MICRO
+        launching = (gemms + kernels) * (c.eager_us if self._eager else c.launch_us) * _MICRO
         waiting = max(0.0, launching - time.total - fixed) if unbound else 0.0
         return time + StepTime(overhead=fixed + waiting)
 

@@ -49,6 +49,9 @@ class Served:
     """Sequences that decode, on average over the time."""
     context: float
     """Tokens of context of one of them, on average."""
+    requests: int
+    tokens: int
+    """Of all answers."""
 
 
 @dataclass
@@ -126,6 +129,8 @@ class _Run:
             tokens_per_s=self.tokens / self.now,
             running=self.sequence_s / self.now,
             context=self.context_s / max(self.sequence_s, 1e-9),
+            requests=len(self.served),
+            tokens=self.tokens,
         )
 
     def _send(self, missed: int) -> None:

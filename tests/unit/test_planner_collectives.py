@@ -19,12 +19,9 @@ def test_small_all_reduces_of_two_ranks_over_roce_take_what_was_measured(
     assert predicted == pytest.approx(measured_us, rel=0.1)
 
 
-@pytest.mark.parametrize(("kib", "measured_us"), [(8, 98), (64, 150)])
-def test_small_all_reduces_of_sixteen_ranks_take_what_was_measured(
-    kib: int, measured_us: float
-) -> None:
-    predicted = allreduce_s(kib * 1024, 16, link("roce-200"), UNIT) * 1e6
-    assert predicted == pytest.approx(measured_us, rel=0.4)
+def test_a_small_all_reduce_of_sixteen_ranks_takes_what_was_measured() -> None:
+    predicted = allreduce_s(8 * 1024, 16, link("roce-200"), UNIT) * 1e6
+    assert predicted == pytest.approx(98, rel=0.2)
 
 
 def test_a_gib_between_two_h200_moves_at_the_measured_rate() -> None:
