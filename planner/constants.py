@@ -11,14 +11,14 @@ class Constants(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    memory: float = Field(default=0.90, description="of the HBM's rate, streaming weights")
-    kv_memory: float = Field(default=0.80, description="of the HBM's rate, reading KV pages")
+    memory: float = Field(default=0.88, description="of the HBM's rate, streaming weights")
+    kv_memory: float = Field(default=0.73, description="of the HBM's rate, reading KV pages")
     expert_memory: float = Field(default=0.92, description="of the HBM's rate, reading experts")
     unpack_flop: float = Field(
-        default=175.0, description="FLOPs that fit in the time of unpacking one 4-bit weight"
+        default=165.0, description="FLOPs that fit in the time of unpacking one 4-bit weight"
     )
-    compute_16: float = Field(default=0.70, description="of the peak, 16-bit GEMMs, power-capped")
-    compute_8: float = Field(default=0.58, description="of the peak, FP8 GEMMs, power-capped")
+    compute_16: float = Field(default=0.64, description="of the peak, 16-bit GEMMs, power-capped")
+    compute_8: float = Field(default=0.585, description="of the peak, FP8 GEMMs, power-capped")
     compute_expert: float = Field(
         default=0.75, description="of a dense GEMM's rate, grouped GEMMs of experts"
     )
@@ -28,29 +28,29 @@ class Constants(BaseModel):
     compute_unpacked: float = Field(
         default=0.16, description="of the 16-bit peak, experts of 4 bits (Marlin)"
     )
-    compute_attention: float = Field(default=0.60, description="of the peak, prefill attention")
+    compute_attention: float = Field(default=0.53, description="of the peak, prefill attention")
     vector_passes: float = Field(
         default=10.0, description="times a layer's element-wise kernels pass over a hidden vector"
     )
-    gemm_us: float = Field(default=5.5, description="fixed time of a GEMM in a CUDA graph")
-    expert_us: float = Field(default=9.0, description="fixed time of a grouped expert GEMM")
-    kernel_us: float = Field(default=2.0, description="fixed time of any other kernel in a graph")
+    gemm_us: float = Field(default=5.8, description="fixed time of a GEMM in a CUDA graph")
+    expert_us: float = Field(default=6.9, description="fixed time of a grouped expert GEMM")
+    kernel_us: float = Field(default=2.4, description="fixed time of any other kernel in a graph")
     launch_us: float = Field(
         default=5.0, description="launching one kernel of a compiled piece, as in prefill"
     )
     eager_us: float = Field(default=20.0, description="launching one kernel from Python")
-    allreduce_us: float = Field(default=6.0, description="custom all-reduce of a few KiB, fixed")
-    allreduce_rank_us: float = Field(default=1.0, description="more, for each further rank")
-    link: float = Field(default=1.0, description="of a link's rate, in all-reduces of MiB")
+    allreduce_us: float = Field(default=6.9, description="custom all-reduce of a few KiB, fixed")
+    allreduce_rank_us: float = Field(default=0.9, description="more, for each further rank")
+    link: float = Field(default=0.97, description="of a link's rate, in all-reduces of MiB")
     between_ms: float = Field(
-        default=0.3, description="between two steps of the GPU: sampling, preparing inputs"
+        default=0.34, description="between two steps of the GPU: sampling, preparing inputs"
     )
-    step_ms: float = Field(default=1.5, description="a step's work on the host: scheduling")
+    step_ms: float = Field(default=0.53, description="a step's work on the host: scheduling")
     sequence_us: float = Field(
-        default=20.0, description="more, for each sequence of the step: its token, its text"
+        default=23.0, description="more, for each sequence of the step: its token, its text"
     )
-    request_ms: float = Field(default=15.0, description="HTTP, tokeniser, first event")
-    prompt_us: float = Field(default=1.0, description="more, for each token of the prompt")
+    request_ms: float = Field(default=21.0, description="HTTP, tokeniser, first event")
+    prompt_us: float = Field(default=1.3, description="more, for each token of the prompt")
 
 
 CONSTANTS = Constants()

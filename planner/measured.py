@@ -79,6 +79,12 @@ class Row(BaseModel):
         return "x".join(parts)
 
     @property
+    def expert_ranks(self) -> int:
+        """Expert-parallel ranks: as told, else what the experts' tensor ranks leave."""
+        ranks = self.tp_size * self.attention_dp_size
+        return self.moe_ep_size or max(1, ranks // (self.moe_tp_size or ranks))
+
+    @property
     def is_inferencemax(self) -> bool:
         return bool(self.precision) and (self.isl, self.osl) in _INFERENCEMAX
 
@@ -138,7 +144,7 @@ def deployment_of(row: Row) -> Deployment:
         layout=Layout(
             tensor=row.tp_size,
             layers_by_stage=_even(arch.layers, row.pp_size),
-            expert=row.moe_ep_size or 1,
+            expert=row.expert_ranks if arch.experts else 1,
             attention_data=row.attention_dp_size,
         ),
         gpu_by_stage=(card,) * row.pp_size,
