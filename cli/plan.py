@@ -152,12 +152,16 @@ def _others(model: ModelProposal) -> Iterator[RenderableType]:
             speed = f"{other.output_tok_s:,.0f} tokens/s"
             table.add_row(" instead", other.split, speed, escape(other.why))
         yield table
-    seen = {each.split for each in model.others}
-    rest = [each for each in model.rejected if each.split not in seen]
-    shown = rest[:_REJECTED] if not model.fits or not model.others else []
-    for each in shown:
-        yield f"  [red]no[/] {each.split}: {escape(each.why)}"
-    if more := len(rest) - len(shown):
+    if model.fits and model.others:
+        told = len(model.others)
+    else:
+        by_reason = dict.fromkeys(each.why for each in model.rejected)
+        told = 0
+        for why in list(by_reason)[:_REJECTED]:
+            splits = [each.split for each in model.rejected if each.why == why]
+            told += len(splits)
+            yield f"  [red]no[/] {_short(splits)}: {escape(why)}"
+    if (more := len(model.rejected) - told) > 0:
         yield f"  [dim]{more} more splits looked at: --json tells why each fell out[/]"
 
 

@@ -100,11 +100,9 @@ def _reasons(
     """Return why no split works, with what would help."""
     path = f"models.{each.name}"
     if not choice.nearest:
-        return tuple(f"{path}: {each.split}: {each.why}" for each in choice.rejected[:3])
+        return tuple(f"{path}: {each.split} {each.why}" for each in choice.rejected[:3])
     if choice.nearest.shortfall_gib == 0:
-        # It fits, so the links refuse it: of the reasons, those that are not about memory.
-        links = [each for each in choice.rejected if " short" not in each.why]
-        return tuple(f"{path}: {each.split}: {each.why}" for each in links[-3:])
+        return tuple(f"{path}: {line}" for line in _links_only(choice)[:3])
     weights = known.arch.weight_bytes(known.precision) / GIB
     usable = each.settings.gpu_memory_utilization
     kinds = ", ".join(
@@ -127,6 +125,15 @@ def _reasons(
         f"{path}: even as {choice.nearest.candidate.label}, which lacks least, {memory_text(rank)}",
         f"what would help: {help_text}",
     )
+
+
+def _links_only(choice: Choice) -> list[str]:
+    """Return why links refuse what memory allows, the splits of each reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for each in choice.rejected:
+        if " short" not in each.why and " x PP" in each.split:
+            by_reason.setdefault(each.why, []).append(each.split)
+    return [f"{', '.join(splits[:4])}: {why}" for why, splits in by_reason.items()]
 
 
 def _by_counting(each: Workload, machines: Fleet, free: dict[str, int]) -> Decision:

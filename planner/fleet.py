@@ -47,27 +47,30 @@ class Fleet:
 
 def fleet(site: Site) -> Fleet:
     """Return the workers of a site with what the catalogue knows of them."""
-    unknown: list[str] = []
+    unknown: dict[str, list[str]] = {}
     hosts = tuple(_host(name, site.nodes[name], unknown) for name in site.workers)
     declared = site.fabric.link
     network = catalog.network(
         declared.gbit_s, LinkKind(declared.kind.value), rdma=declared.rdma is not Rdma.NONE
     )
-    return Fleet(hosts, network, tuple(dict.fromkeys(unknown)))
+    told = tuple(f"{', '.join(nodes)}: {why}" for why, nodes in unknown.items())
+    return Fleet(hosts, network, told)
 
 
-def _host(name: str, node: Node, unknown: list[str]) -> Host:
+def _host(name: str, node: Node, unknown: dict[str, list[str]]) -> Host:
     declared = node.gpus
     if not declared:
         return Host(name, 0, None, None, owned=True)
     gpu = link = None
     if declared.model is None:
-        unknown.append(f"nodes.{name}.gpus.model is not given: memory and speed are not predicted")
+        why = "gpus.model is not given, so memory and speed are not predicted"
+        unknown.setdefault(why, []).append(name)
     else:
         try:
             gpu = catalog.gpu(declared.model)
         except InputError as error:
-            unknown.append(f"nodes.{name}.gpus.model: {error}; memory and speed are not predicted")
+            why = f"{error}; memory and speed are not predicted"
+            unknown.setdefault(why, []).append(name)
     if gpu:
         link = _link(name, declared.link, gpu, unknown)
         if declared.power_limit_w:
@@ -75,10 +78,10 @@ def _host(name: str, node: Node, unknown: list[str]) -> Host:
     return Host(name, declared.count, gpu, link, owned=declared.owned)
 
 
-def _link(name: str, declared: str | None, gpu: Gpu, unknown: list[str]) -> Link:
+def _link(name: str, declared: str | None, gpu: Gpu, unknown: dict[str, list[str]]) -> Link:
     if declared:
         try:
             return catalog.link(declared)
         except InputError as error:
-            unknown.append(f"nodes.{name}.gpus.link: {error}; {gpu.link} is assumed")
+            unknown.setdefault(f"{error}; {gpu.link} is assumed", []).append(name)
     return catalog.link(gpu.link)

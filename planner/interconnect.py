@@ -10,7 +10,7 @@ from enum import StrEnum
 from planner.catalog import Link
 from planner.deployment import Deployment, Load
 from planner.memory import Layout
-from planner.predict import Prediction, predict
+from planner.predict import Prediction, simulate
 
 LINEAR_SHARE = 0.75
 """Of the tokens/s that a link without cost would give: from here on a group grows linearly."""
@@ -64,9 +64,9 @@ def tensor_rule(
             "tp_link": inside,
         }
     )
-    reached = predict(many, load).output_tok_s
-    free = predict(many.model_copy(update={"tp_link": _free(many.tp_link)}), load).output_tok_s
-    factor = reached / predict(one, load).output_tok_s
+    reached = _tokens_per_s(many, load)
+    free = _tokens_per_s(many.model_copy(update={"tp_link": _free(many.tp_link)}), load)
+    factor = reached / _tokens_per_s(one, load)
     kept = min(1.0, reached / free)
     rule = _tensor_class(factor, kept)
     told = {
@@ -90,6 +90,10 @@ def _tensor_class(factor: float, kept: float) -> Rule:
     return Rule.ACCEPTABLE if kept >= ACCEPTABLE_SHARE else Rule.LOSS
 
 
+def _tokens_per_s(deployment: Deployment, load: Load) -> float:
+    return simulate(deployment, load).served.tokens_per_s
+
+
 def _free(link: Link) -> Link:
     return link.model_copy(update={"bandwidth_gb_s": 1e9, "latency_us": 1e-6})
 
@@ -97,8 +101,8 @@ def _free(link: Link) -> Link:
 def pipeline_rule(deployment: Deployment, load: Load, with_hops: Prediction) -> Consequence:
     """Return what the hops between the stages cost; `with_hops` is the deployment's prediction."""
     link = deployment.pp_link
-    without = predict(deployment.model_copy(update={"pp_link": _free(link)}), load)
-    factor = min(1.0, with_hops.output_tok_s / without.output_tok_s)
+    without = _tokens_per_s(deployment.model_copy(update={"pp_link": _free(link)}), load)
+    factor = min(1.0, with_hops.output_tok_s / without)
     lost = f"{1 - factor:.0%}" if factor < 1 - 0.005 else "under 1 %"
     stages = deployment.layout.pipeline
     text = f"the hops of PP{stages} by {link.title} cost {lost} of the tokens/s"

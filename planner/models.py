@@ -45,6 +45,10 @@ class Plan(_Planned):
     expected_nodes: int
     expected_gpus: int
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the plan could not look at, each once."""
+        return tuple(dict.fromkeys(each for model in self.models for each in model.warnings))
+
     def summary(self) -> str:
         """Return the plan in a few lines, for a preview."""
         workers = ", ".join(f"{worker.node} ({worker.gpus} GPUs)" for worker in self.workers)

@@ -1,6 +1,6 @@
 """The whole plan as one document: what `rackform plan` prints, draws and gives as JSON."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,20 +8,10 @@ from planner.decide import Decision, decide
 from planner.deployment import Load
 from planner.fleet import Fleet
 from planner.interconnect import pipeline_rule, tensor_rule
-from planner.limits import power_limited
 from planner.memory import Layout, RankMemory, kv_cache_tokens
-from planner.power import (
-    Activity,
-    CircuitPower,
-    CircuitState,
-    NodePower,
-    circuits_power,
-    fitting_limit,
-    nodes_power,
-    overloads,
-    remedies,
-)
-from planner.predict import Prediction, predict
+from planner.power import Activity, nodes_power, overloads
+from planner.power_proposal import PowerProposal, power_proposal
+from planner.predict import Prediction
 from planner.splits import Fitted, Scored, needed_gib
 from planner.verdict import Cost, Evidence, Judgement, OneCard, Verdict, judge
 from planner.workload import LoadChange
@@ -29,7 +19,7 @@ from stack.errors import InputError
 from stack.schema import Site
 
 _OTHERS = 3
-_LIMITS = (1.0, 0.8, 0.6)
+_NEARLY = 0.95
 
 
 class _Entry(BaseModel):
@@ -91,24 +81,6 @@ class ModelProposal(_Entry):
     warnings: tuple[str, ...]
 
 
-class PowerLimit(_Entry):
-    """Every GPU limited to a share of its board power, and what is left of the tokens/s."""
-
-    share: float
-    full_w: float = Field(description="of all nodes at the wall")
-    output_tok_s: float
-
-
-class PowerProposal(_Entry):
-    nodes: tuple[NodePower, ...]
-    circuits: tuple[CircuitPower, ...]
-    idle_w: float
-    serving_w: float
-    full_w: float
-    limits: tuple[PowerLimit, ...]
-    proposals: tuple[str, ...]
-
-
 class Proposal(ModelProposal):
     """The plan of a site, with one of its models in front."""
 
@@ -150,7 +122,7 @@ def propose(site: Site, change: LoadChange | None = None, model: str | None = No
         network=machines.network.title,
         link_loads=tuple(load for each in decisions if (load := _link_load(each))),
         gpus_by_node={host.name: host.gpus for host in machines.hosts},
-        power=_power(site, nodes, front),
+        power=power_proposal(site, nodes, front),
         models=models,
     )
 
@@ -307,6 +279,8 @@ def _warnings(decision: Decision, chosen: Scored, machines: Fleet) -> tuple[str,
             f"stages idle for {speed.bubble_share:.0%} of the time: PP{chosen.candidate.pipeline}"
             f" pays from {speed.pays_from_concurrency} requests at a time"
         )
+    if smaller := _smaller(decision, chosen):
+        found.append(smaller)
     kinds = {gpu.name for gpu in chosen.candidate.gpu_by_stage}
     if len(kinds) > 1:
         found.append(
@@ -319,74 +293,18 @@ def _warnings(decision: Decision, chosen: Scored, machines: Fleet) -> tuple[str,
     return tuple(found)
 
 
-def _power(site: Site, nodes: tuple[NodePower, ...], front: Decision) -> PowerProposal:
-    circuits = circuits_power(site, nodes)
-    chosen = front.choice.chosen if front.choice else None
-    return PowerProposal(
-        nodes=nodes,
-        circuits=circuits,
-        idle_w=sum(each.idle_w for each in nodes),
-        serving_w=sum(each.serving_w for each in nodes),
-        full_w=sum(each.full_w for each in nodes),
-        limits=_limits(site, chosen, front.workload.load) if chosen else (),
-        proposals=tuple(_proposals(site, circuits, chosen, front.workload.load)),
-    )
-
-
-def _limits(site: Site, chosen: Scored, load: Load) -> tuple[PowerLimit, ...]:
-    return tuple(
-        PowerLimit(
-            share=share,
-            full_w=sum(each.full_w for each in nodes_power(_limited(site, share), {})),
-            output_tok_s=_limited_speed(chosen, load, share),
-        )
-        for share in _LIMITS
-    )
-
-
-def _limited(site: Site, share: float) -> Site:
-    """Return the site with every GPU that the catalogue knows limited to a share of its power."""
-    draws = {each.node: each.gpu_limit_w for each in nodes_power(site, {})}
-    nodes = {
-        name: node.model_copy(
-            update={
-                "gpus": node.gpus.model_copy(update={"power_limit_w": int(draws[name] * share)})
-            }
-        )
-        if node.gpus and draws[name]
-        else node
-        for name, node in site.nodes.items()
-    }
-    return site.model_copy(update={"nodes": nodes})
-
-
-def _limited_speed(chosen: Scored, load: Load, share: float) -> float:
-    """Return the tokens/s with every GPU limited to a share of its power."""
-    deployment = chosen.fitted.deployment
-    gpus = tuple(power_limited(gpu, gpu.board_power_w * share) for gpu in deployment.gpu_by_stage)
-    return predict(deployment.model_copy(update={"gpu_by_stage": gpus}), load).output_tok_s
-
-
-def _proposals(
-    site: Site, circuits: tuple[CircuitPower, ...], chosen: Scored | None, load: Load
-) -> Iterator[str]:
-    for each in circuits:
-        if each.state is not CircuitState.OK:
-            yield f"{each.text}: {'; or '.join(remedies(site, each, nodes_power(site, {})))}"
-            limit = fitting_limit(site, each)
-            if limit and chosen:
-                board = max(gpu.board_power_w for gpu in chosen.candidate.gpu_by_stage)
-                left = _limited_speed(chosen, load, min(1.0, limit / board))
-                lost = 1 - left / chosen.prediction.output_tok_s
-                yield f"limiting GPUs to {limit} W costs about {max(0.0, lost):.0%} of the tokens/s"
-        if each.nodes:
-            yield (
-                f"a UPS for circuit {each.circuit}: {each.ups_watts:.0f} W,"
-                f" {each.ups_watt_hours:.0f} Wh for {site.power.ups_minutes:g} minutes at full load"
-            )
-        if each.ups_minutes is not None:
-            lasts = f"lasts {each.ups_minutes:.0f} minutes" if each.ups_minutes else "is overloaded"
-            yield f"the UPS of circuit {each.circuit} {lasts} at full load"
-    unplaced = [name for name, node in site.nodes.items() if not node.circuit]
-    if circuits and unplaced:
-        yield f"no circuit is given for {', '.join(unplaced)}: their load is in no sum"
+def _smaller(decision: Decision, chosen: Scored) -> str:
+    """Return a split of fewer GPUs that is nearly as fast, or nothing."""
+    best = chosen.prediction.output_tok_s
+    choice = decision.choice
+    near = [
+        other
+        for other in (choice.others if choice else ())
+        if other.candidate.ranks < chosen.candidate.ranks
+        and other.prediction.output_tok_s >= _NEARLY * best
+    ]
+    if not near:
+        return ""
+    least = min(near, key=lambda other: other.candidate.ranks)
+    share = least.prediction.output_tok_s / best
+    return f"{least.candidate.label} reaches {share:.0%} of it with {least.candidate.ranks} GPUs"

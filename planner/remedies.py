@@ -22,9 +22,13 @@ _MEMORY_CLASS_GIB = 8  # cards are sold by 24, 32, 48 … GB: what a program can
 def first_fit(
     workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, int]
 ) -> Fitted | None:
-    """Return the first split that fits into memory, None where none does."""
+    """Return the first split that fits into memory, None where none does.
+
+    Its tensor groups stay inside their nodes: whether they may span some is no matter of memory.
+    """
     found = fitted(workload, known, fleet, free, [])
-    return next((each for each in found if each.shortfall_gib == 0), None)
+    inside = (each for each in found if each.candidate.group_nodes == 1)
+    return next((each for each in inside if each.shortfall_gib == 0), None)
 
 
 def remedies(
@@ -58,12 +62,12 @@ def _settings(
     if settings.gpu_memory_utilization < _UTILIZATION:
         more = settings.model_copy(update={"gpu_memory_utilization": _UTILIZATION})
         if first_fit(replace(workload, settings=more), known, fleet, free):
-            yield f"gpu_memory_utilization: {_UTILIZATION:g} makes it fit"
+            yield f"gpu_memory_utilization: {_UTILIZATION:g} would make it fit"
     length = settings.max_model_len // 2
     while length >= _SHORTEST:
         shorter = settings.model_copy(update={"max_model_len": length})
         if first_fit(replace(workload, settings=shorter), known, fleet, free):
-            yield f"max_model_len: {length} makes it fit"
+            yield f"max_model_len: {length} would make it fit"
             return
         length //= 2
 
@@ -80,14 +84,15 @@ def _more_nodes(workload: Workload, known: Known, fleet: Fleet) -> Iterator[str]
         grown = replace(fleet, hosts=(*fleet.hosts, *added))
         if first_fit(workload, known, grown, all_free(grown)) and model.gpu:
             nodes = "one more node" if more == 1 else f"{more} more nodes"
-            yield f"{nodes} of {model.gpus} x {model.gpu.title} makes it fit"
+            yield f"{nodes} of {model.gpus} x {model.gpu.title} would make it fit"
             return
 
 
 def _larger_cards(workload: Workload, known: Known, fleet: Fleet) -> Iterator[str]:
     """Yield the smallest cards that would do in the places of those there are."""
     smallest = min((host.gpu.memory_gib for host in fleet.hosts if host.gpu), default=0.0)
-    cards = sorted(buyable(), key=lambda gpu: gpu.memory_gib)
+    forms = {host.gpu.form for host in fleet.hosts if host.gpu}
+    cards = sorted((gpu for gpu in buyable() if gpu.form in forms), key=lambda gpu: gpu.memory_gib)
     enough = [
         gpu
         for gpu in cards
@@ -96,8 +101,7 @@ def _larger_cards(workload: Workload, known: Known, fleet: Fleet) -> Iterator[st
     if enough:
         least = enough[0].memory_gib + _MEMORY_CLASS_GIB / 2
         names = ", ".join(gpu.title for gpu in enough if gpu.memory_gib <= least)
-        size = round(enough[0].memory_gib / 2) * 2
-        yield f"{fleet.gpus} cards of {size} GB in their places make it fit ({names})"
+        yield f"{fleet.gpus} cards with more memory in their places would make it fit: {names}"
 
 
 def _swapped(fleet: Fleet, gpu: Gpu) -> tuple[Fleet, Mapping[str, int]]:

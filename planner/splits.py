@@ -8,14 +8,14 @@ from planner.candidates import Candidate, candidates, split_name, tensor_sizes
 from planner.constants import CONSTANTS
 from planner.deployment import Deployment, Load
 from planner.fleet import Fleet
-from planner.interconnect import Rule, floor_text, pipeline_rule, tensor_rule, too_slow
-from planner.memory import GIB, RankMemory, memory_by_rank
+from planner.interconnect import Consequence, Rule, floor_text, pipeline_rule, tensor_rule, too_slow
+from planner.memory import GIB, Layout, RankMemory, memory_by_rank
 from planner.pipeline import Pipeline
 from planner.predict import Prediction, cache_tokens, predict
 from planner.roofline import Batch
 from planner.workload import Known, Workload
 
-_PREDICTED = 8
+_PREDICTED = 6
 """Candidates that are run through the engine's model; the rest lose by one decode step."""
 _INT4_GROUP = 128
 
@@ -71,10 +71,11 @@ def choose(workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, in
     """
     rejected: list[Rejected] = []
     every = list(fitted(workload, known, fleet, free, rejected))
+    nearest = min(every, key=_lack, default=None)
+    too_large = sorted((each for each in every if each.shortfall_gib > 0), key=_lack)
     working = [each for each in every if each.shortfall_gib == 0]
-    rejected += [_too_large(each) for each in every if each.shortfall_gib > 0]
-    nearest = min(every, key=lambda each: (each.shortfall_gib, each.candidate.ranks), default=None)
-    allowed = [each for each in working if _may_span(each, rejected)]
+    rules: dict[_Group, Consequence] = {}
+    allowed = [each for each in working if _may_span(each, workload, rules, rejected)]
     ranked = sorted(allowed, key=lambda each: -_estimate(each.deployment, workload.load))
     scored: list[Scored] = []
     for each in ranked:
@@ -82,6 +83,7 @@ def choose(workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, in
             rejected.append(_outdone(each, ranked[0], workload.load))
         elif found := _scored(each, workload, rejected):
             scored.append(found)
+    rejected += [_too_large(each) for each in too_large]
     if not scored:
         return Choice(None, (), tuple(rejected), nearest)
     best = max(scored, key=lambda each: (each.prediction.output_tok_s, -each.candidate.ranks))
@@ -91,6 +93,11 @@ def choose(workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, in
     )
     lost = tuple(Rejected(each.candidate.label, each.why) for each in others)
     return Choice(best, tuple(others), (*lost, *rejected), nearest)
+
+
+def _lack(each: Fitted) -> tuple[bool, float, int]:
+    """Sort by what is missing; groups that stay inside their nodes come first."""
+    return each.candidate.group_nodes > 1, each.shortfall_gib, each.candidate.ranks
 
 
 def fitted(
@@ -183,13 +190,40 @@ def memory_text(rank: RankMemory) -> str:
     )
 
 
-def _may_span(fitted: Fitted, rejected: list[Rejected]) -> bool:
-    """Refuse what would span nodes over a network that is too slow for anything."""
-    candidate = fitted.candidate
+_Group = tuple[int, int, str]
+"""A tensor group over nodes: ranks, nodes, GPU. How many stages there are is no part of it."""
+
+
+def _may_span(
+    each: Fitted,
+    workload: Workload,
+    rules: dict[_Group, Consequence],
+    rejected: list[Rejected],
+) -> bool:
+    """Refuse groups and pipelines over a network that does not carry them."""
+    candidate = each.candidate
     if len(candidate.hosts) > 1 and too_slow(candidate.network):
         rejected.append(Rejected(candidate.label, floor_text(candidate.network)))
         return False
+    if candidate.group_nodes == 1:
+        return True
+    group = (candidate.tensor, candidate.group_nodes, candidate.gpu_by_stage[0].name)
+    if group not in rules:
+        rules[group] = _group_rule(each, workload.load)
+    rule = rules[group]
+    if rule.rule is Rule.REFUSED or (rule.rule is Rule.LOSS and not workload.declared):
+        rejected.append(Rejected(candidate.label, rule.text))
+        return False
     return True
+
+
+def _group_rule(each: Fitted, load: Load) -> Consequence:
+    """Return the rule for a tensor group over nodes, with all layers in one stage."""
+    deployment, candidate = each.deployment, each.candidate
+    whole = Layout(tensor=candidate.tensor, layers_by_stage=(deployment.arch.layers,))
+    gpus = deployment.gpu_by_stage[:1]
+    alone = deployment.model_copy(update={"layout": whole, "gpu_by_stage": gpus})
+    return tensor_rule(alone, load, candidate.group_nodes, candidate.inside)
 
 
 def _estimate(deployment: Deployment, load: Load) -> float:
@@ -216,11 +250,6 @@ def _outdone(fitted: Fitted, best: Fitted, load: Load) -> Rejected:
 def _scored(fitted: Fitted, workload: Workload, rejected: list[Rejected]) -> Scored | None:
     """Predict a candidate; refuse it where its links carry it badly."""
     candidate, load = fitted.candidate, workload.load
-    if candidate.group_nodes > 1:
-        rule = tensor_rule(fitted.deployment, load, candidate.group_nodes, candidate.inside)
-        if rule.rule is Rule.REFUSED or (rule.rule is Rule.LOSS and not workload.declared):
-            rejected.append(Rejected(candidate.label, rule.text))
-            return None
     prediction = predict(fitted.deployment, load)
     if candidate.crosses and not workload.declared:
         rule = pipeline_rule(fitted.deployment, load, prediction)
