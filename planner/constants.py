@@ -42,6 +42,9 @@ class Constants(BaseModel):
     allreduce_us: float = Field(default=6.9, description="custom all-reduce of a few KiB, fixed")
     allreduce_rank_us: float = Field(default=0.9, description="more, for each further rank")
     link: float = Field(default=0.97, description="of a link's rate, in all-reduces of MiB")
+    imbalance: float = Field(
+        default=1.3, description="sequences of the fullest batch in a pipeline, of the mean's"
+    )
     between_ms: float = Field(
         default=0.34, description="between two steps of the GPU: sampling, preparing inputs"
     )

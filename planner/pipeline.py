@@ -54,7 +54,7 @@ class Pipeline:
     def parts(self, batch: Batch) -> dict[str, float]:
         """Return what the stages and the engine spend a step on, in seconds."""
         flights = max(1, min(len(self.stages), round(batch.decodes)))
-        share = _share(batch, flights, prefill=0)
+        share = _share(batch, flights, 0)
         times = [stage.step(share) for stage in self.stages]
         inside = sum(time.total for time in times)
         return {
@@ -67,21 +67,20 @@ class Pipeline:
         }
 
     def _pipelined(self, batch: Batch) -> tuple[float, float]:
+        c = self.constants
         flights = max(1, min(len(self.stages), round(batch.decodes)))
         limit = self.deployment.settings.max_num_batched_tokens
         chunks = max(1, -(-int(batch.prefill) // limit)) if batch.prefill else 0
-        decode = self._each(_share(batch, flights, prefill=0))
-        mixed = self._each(_share(batch, flights, prefill=chunks)) if chunks else decode
-        first = mixed if chunks else decode
+        decode = self._each(_share(batch, flights, 0))
+        mixed = self._each(_share(batch, flights, chunks)) if chunks else decode
         rest = max(flights if batch.decodes else chunks, chunks) - chunks
-        through = sum(first) + self._hops(batch, flights, chunks)
-        more = (chunks - 1) * max(mixed) if chunks else 0.0
-        slowest = max(
-            (chunks * m + rest * d for m, d in zip(mixed, decode, strict=True)), default=0.0
-        )
-        work = sum(chunks * m + rest * d for m, d in zip(mixed, decode, strict=True))
-        total = self._with_engine(max(through + more, slowest), batch)
-        return total, min(total, work / len(self.stages))
+        # The fullest batch holds all others up: it has to go through every stage in turn.
+        alone = batch.decodes <= flights
+        fuller = self._each(_share(batch, flights, chunks, 1 if alone else c.imbalance))
+        through = sum(fuller) + self._hops(batch, flights, chunks)
+        stages = [chunks * m + rest * d for m, d in zip(mixed, decode, strict=True)]
+        total = self._with_engine(max(through, *stages), batch)
+        return total, min(total, sum(stages) / len(stages))
 
     def _each(self, batch: Batch) -> list[float]:
         return [stage.step(batch).total for stage in self.stages]
@@ -94,14 +93,18 @@ class Pipeline:
         return (len(self.stages) - 1) * one
 
 
-def _share(batch: Batch, flights: int, prefill: int) -> Batch:
-    """Return one of the batches in flight, with one of the prompt's chunks or none."""
-    part = 1 / max(1, prefill)
+def _share(batch: Batch, flights: int, chunks: int, fullness: float = 1) -> Batch:
+    """Return one of the batches in flight, with one of the prompt's chunks or none.
+
+    `fullness` is how many sequences it has, as a share of the mean.
+    """
+    share = fullness / flights
+    part = 1 / chunks if chunks else 0.0
     return Batch(
-        decodes=batch.decodes / flights,
-        context=batch.context / flights,
-        prefill=batch.prefill * part if prefill else 0.0,
-        pairs=batch.pairs * part if prefill else 0.0,
-        windowed_pairs=batch.windowed_pairs * part if prefill else 0.0,
-        sampled=batch.sampled / flights,
+        decodes=batch.decodes * share,
+        context=batch.context * share,
+        prefill=batch.prefill * part,
+        pairs=batch.pairs * part,
+        windowed_pairs=batch.windowed_pairs * part,
+        sampled=batch.sampled * share,
     )

@@ -14,7 +14,7 @@ from planner.validation import validation
 from stack.errors import InputError
 
 _MICRO, _MILLI = 1e-6, 1e-3
-_BUSY = 0.9
+_BUSY = 0.8
 _SEARCHED = 256
 
 
@@ -134,7 +134,7 @@ def predict(deployment: Deployment, load: Load) -> Prediction:
     total = outcome.served.tokens_per_s * deployment.layout.attention_data
     bubble = _bubble_share(outcome)
     limits = _limits(outcome, bubble)
-    known = validation(deployment)
+    known = validation(deployment, load)
     return Prediction(
         ttft_ms=first,
         tpot_ms=each,
@@ -170,7 +170,7 @@ def _pays_from(outcome: Outcome) -> int:
     """The concurrency from which the slowest stage never waits: a batch for each stage in flight.
 
     Hops keep a batch away from every stage, so slow links need more batches than stages; where
-    even those do not hide them, it is the concurrency at which bubbles fall under a tenth.
+    even those do not hide them, it is the concurrency at which bubbles fall under a fifth.
     """
     pipeline = outcome.pipeline
     if len(pipeline.stages) == 1:

@@ -26,7 +26,11 @@ def test_a_gpu_has_a_link_and_plausible_figures(name: str) -> None:
     assert card.link in links()
     assert card.nvlink is None or links()[card.nvlink].kind is LinkKind.NVLINK
     assert card.idle_power_w < card.board_power_w
-    assert card.tflops(DataType.FP8) >= card.tflops(DataType.BF16) >= card.dense_tflops["float32"]
+    assert (
+        card.tflops(DataType.FP8)
+        >= card.tflops(DataType.BF16)
+        >= card.dense_tflops[DataType.FLOAT32]
+    )
     assert card.price_usd is not None
     assert 0 < card.price_usd[0] <= card.price_usd[1]
 

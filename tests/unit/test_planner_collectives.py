@@ -1,10 +1,12 @@
 """Alpha-beta times against measured points."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.catalog import link, links
+from planner.catalog import Link, link, links
 from planner.collectives import allreduce_s, exchange_s, hop_s
 from planner.constants import Constants
 
@@ -45,9 +47,10 @@ def test_a_faster_link_is_never_slower_and_more_bytes_never_faster(
 ) -> None:
     slow = link(name)
     fast = slow.model_copy(update={"bandwidth_gb_s": slow.bandwidth_gb_s * factor})
-    for cost in (
+    costs: tuple[Callable[[float, Link], float], ...] = (
         lambda size, each: allreduce_s(size, ranks, each, UNIT),
         lambda size, each: exchange_s(size, ranks, each, UNIT),
         lambda size, each: hop_s(size, each, UNIT),
-    ):
+    )
+    for cost in costs:
         assert 0 < cost(size, fast) <= cost(size, slow) <= cost(size * factor, slow)

@@ -76,7 +76,7 @@ def test_tensor_parallelism_scales_on_nvlink_and_loses_on_slow_ethernet() -> Non
     alone = predict(deployment("llama-3.1-8b", "h200"), ONE).tpot_ms
     nvlink = predict(split(2, 1, "nvlink4", "llama-3.1-8b"), ONE).tpot_ms
     gigabit = predict(split(2, 1, "ethernet-1", "llama-3.1-8b"), ONE).tpot_ms
-    assert nvlink < 0.75 * alone
+    assert nvlink < 0.8 * alone
     assert gigabit > alone
 
 
@@ -84,7 +84,7 @@ def test_a_pipeline_idles_with_one_client_and_pays_with_as_many_as_stages() -> N
     base = split(1, 4, "nvlink4")
     single, full = predict(base, ONE), predict(base, MANY)
     assert single.bubble_share > 0.7
-    assert full.bubble_share < 0.15
+    assert full.bubble_share < 0.25
     assert single.pays_from_concurrency in range(3, 8)
     assert full.output_tok_s > 3 * single.output_tok_s
 
