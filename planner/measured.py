@@ -248,13 +248,15 @@ class Score(NamedTuple):
 
 def scores(answers: Sequence[Answer]) -> tuple[Score, ...]:
     """Return the errors overall and by model, GPU and split, of rows that have measured values."""
-    groups: dict[str, list[Answer]] = {"all": []}
-    for each in answers:
-        if each.ttft_ms is None or not each.row.silicon_ttft_ms or not each.row.silicon_tpot_ms:
-            continue
-        row = each.row
-        for name in ("all", row.model_path, row.system, row.split):
-            groups.setdefault(name, []).append(each)
+    counted = [
+        each
+        for each in answers
+        if each.ttft_ms and each.row.silicon_ttft_ms and each.row.silicon_tpot_ms
+    ]
+    groups: dict[str, list[Answer]] = {"all": counted}
+    for key in ("model_path", "system", "split"):
+        for name in sorted({getattr(each.row, key) for each in counted}):
+            groups[name] = [each for each in counted if getattr(each.row, key) == name]
     return tuple(
         Score(
             name,

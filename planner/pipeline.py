@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from planner.collectives import hop_s
 from planner.constants import Constants
 from planner.deployment import Deployment
-from planner.roofline import Batch, Stage
+from planner.roofline import Batch, Stage, StepTime
 
 _ELEMENT_BYTES = 2
 _MICRO, _MILLI = 1e-6, 1e-3
@@ -22,10 +22,17 @@ class Pipeline:
     deployment: Deployment
     constants: Constants
     stages: tuple[Stage, ...] = field(init=False, repr=False)
+    _distinct: tuple[Stage, ...] = field(init=False, repr=False)
+    _kinds: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         count = self.deployment.layout.pipeline
         self.stages = tuple(Stage(self.deployment, i, self.constants) for i in range(count))
+        kinds = list(dict.fromkeys(stage.kind for stage in self.stages))
+        self._kinds = tuple(kinds.index(stage.kind) for stage in self.stages)
+        self._distinct = tuple(
+            next(stage for stage in self.stages if stage.kind == kind) for kind in kinds
+        )
 
     def round_s(self, batch: Batch) -> float:
         """Return the seconds of a round."""
@@ -55,7 +62,7 @@ class Pipeline:
         """Return what the stages and the engine spend a step on, in seconds."""
         flights = max(1, min(len(self.stages), round(batch.decodes)))
         share = _share(batch, flights, 0)
-        times = [stage.step(share) for stage in self.stages]
+        times = self._steps(share)
         inside = sum(time.total for time in times)
         return {
             "memory": sum(time.memory for time in times),
@@ -83,7 +90,12 @@ class Pipeline:
         return total, min(total, sum(stages) / len(stages))
 
     def _each(self, batch: Batch) -> list[float]:
-        return [stage.step(batch).total for stage in self.stages]
+        return [time.total for time in self._steps(batch)]
+
+    def _steps(self, batch: Batch) -> list[StepTime]:
+        """Each stage's step; stages that are alike take alike."""
+        done = [stage.step(batch) for stage in self._distinct]
+        return [done[kind] for kind in self._kinds]
 
     def _hops(self, batch: Batch, flights: int, chunks: int) -> float:
         tokens = batch.decodes / flights + batch.prefill / max(1, chunks)

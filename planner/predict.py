@@ -176,11 +176,18 @@ def _pays_from(outcome: Outcome) -> int:
     if len(pipeline.stages) == 1:
         return 1
     context = max(1.0, outcome.served.context)
-    for concurrency in range(1, _SEARCHED):
+
+    def busy(concurrency: int) -> bool:
         total, work = pipeline.times(Batch(concurrency, concurrency * context, sampled=concurrency))
-        if work >= _BUSY * total:
-            return concurrency
-    return _SEARCHED
+        return work >= _BUSY * total
+
+    low, high = 0, 1
+    while not busy(high) and high < _SEARCHED:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if busy(middle) else (middle, high)
+    return high
 
 
 def _max_concurrency(outcome: Outcome, load: Load) -> int:
