@@ -7,6 +7,7 @@ from planner import catalog
 from planner.architecture import Precision
 from planner.catalog import Gpu
 from planner.fleet import Fleet, Host
+from planner.memory import GIB
 from planner.splits import Fitted, fitted
 from planner.workload import Known, Workload
 
@@ -26,9 +27,13 @@ def first_fit(
 
     Its tensor groups stay inside their nodes: whether they may span some is no matter of memory.
     """
-    found = fitted(workload, known, fleet, free, [])
-    inside = (each for each in found if each.candidate.group_nodes == 1)
-    return next((each for each in inside if each.shortfall_gib == 0), None)
+    largest = max((host.gpu.memory_gib for host in fleet.hosts if host.gpu), default=1.0)
+    usable = largest * GIB * workload.settings.gpu_memory_utilization
+    least = max(1, int(known.arch.weight_bytes(known.precision) / usable))
+    for each in fitted(workload, known, fleet, free, least):
+        if isinstance(each, Fitted) and not each.shortfall_gib and each.candidate.group_nodes == 1:
+            return each
+    return None
 
 
 def remedies(

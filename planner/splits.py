@@ -69,8 +69,9 @@ def choose(workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, in
 
     A split that the site declares is the only candidate: only what cannot work refuses it.
     """
-    rejected: list[Rejected] = []
-    every = list(fitted(workload, known, fleet, free, rejected))
+    found = list(fitted(workload, known, fleet, free))
+    rejected = [each for each in found if isinstance(each, Rejected)]
+    every = [each for each in found if isinstance(each, Fitted)]
     nearest = min(every, key=_lack, default=None)
     too_large = sorted((each for each in every if each.shortfall_gib > 0), key=_lack)
     working = [each for each in every if each.shortfall_gib == 0]
@@ -81,8 +82,8 @@ def choose(workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, in
     for each in ranked:
         if len(scored) >= _PREDICTED:
             rejected.append(_outdone(each, ranked[0], workload.load))
-        elif found := _scored(each, workload, rejected):
-            scored.append(found)
+        elif fast := _scored(each, workload, rejected):
+            scored.append(fast)
     rejected += [_too_large(each) for each in too_large]
     if not scored:
         return Choice(None, (), tuple(rejected), nearest)
@@ -105,35 +106,34 @@ def fitted(
     known: Known,
     fleet: Fleet,
     free: Mapping[str, int],
-    rejected: list[Rejected],
-) -> Iterator[Fitted]:
-    """Yield every candidate with its memory, whether it fits or not."""
+    least_ranks: int = 1,
+) -> Iterator[Fitted | Rejected]:
+    """Yield every candidate of at least so many ranks with its memory, whether it fits or not.
+
+    What cannot be cut so, whatever the memory, comes as `Rejected`.
+    """
     declared = workload.declared
-    sizes = [declared.tensor] if declared else tensor_sizes(fleet, free)
-    for tensor in sizes:
+    for tensor in [declared.tensor] if declared else tensor_sizes(fleet, free):
         if why := _uneven(known, tensor):
-            rejected.append(Rejected(f"TP{tensor}", why))
+            yield Rejected(f"TP{tensor}", why)
             continue
         found = False
         for each in candidates(fleet, free, tensor, workload.replicas, known.arch.layers):
-            if declared and each.pipeline != declared.pipeline:
+            if each.ranks < least_ranks or (declared and each.pipeline != declared.pipeline):
                 continue
             found = True
-            if why := _misplaced(each):
-                rejected.append(Rejected(each.label, why))
-                continue
-            deployment = each.deployment(known, workload)
-            memory = memory_by_rank(
-                known.arch,
-                known.precision,
-                deployment.layout,
-                deployment.gpu_by_stage,
-                workload.settings,
-            )
-            yield Fitted(each, deployment, memory)
-        if not found:
+            why = _misplaced(each)
+            yield Rejected(each.label, why) if why else _with_memory(each, workload, known)
+        if not found and least_ranks == 1:
             name = split_name(tensor, declared.pipeline) if declared else f"TP{tensor}"
-            rejected.append(Rejected(name, _no_room(workload, tensor, free)))
+            yield Rejected(name, _no_room(workload, tensor, free))
+
+
+def _with_memory(candidate: Candidate, workload: Workload, known: Known) -> Fitted:
+    deployment = candidate.deployment(known, workload)
+    layout, gpus = deployment.layout, deployment.gpu_by_stage
+    memory = memory_by_rank(known.arch, known.precision, layout, gpus, workload.settings)
+    return Fitted(candidate, deployment, memory)
 
 
 def _no_room(workload: Workload, tensor: int, free: Mapping[str, int]) -> str:

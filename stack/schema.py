@@ -189,7 +189,11 @@ class Node(Settings):
 
 
 class Split(Settings):
-    tensor: Whole = Field(ge=1, le=64, description="Tensor-parallel ranks, all inside one node.")
+    tensor: Whole = Field(
+        ge=1,
+        le=64,
+        description="Tensor-parallel ranks, inside one node or over whole nodes by RDMA.",
+    )
     pipeline: Whole = Field(
         default=1, ge=1, le=64, description="Pipeline stages, one after the other across nodes."
     )
