@@ -21,6 +21,8 @@ PIPELINE_LOSS = 0.25
 SLOWEST_GBIT_S = 2.5
 """A network below this carries no replica: weights, restarts and prefill crawl on it as well."""
 _ENOUGH_MEMORY_GIB = 1e6
+_LONG_PROMPT = 8192
+_ELEMENT_BYTES = 2
 
 
 class Rule(StrEnum):
@@ -107,9 +109,8 @@ def pipeline_rule(deployment: Deployment, load: Load, with_hops: Prediction) -> 
     stages = deployment.layout.pipeline
     text = f"the hops of PP{stages} by {link.title} cost {lost} of the tokens/s"
     if too_slow(link):
-        return Consequence(
-            link.title, Rule.REFUSED, factor, factor, f"{text}, and {floor_text(link)}"
-        )
+        text = f"{text}, and {floor_text(deployment)}"
+        return Consequence(link.title, Rule.REFUSED, factor, factor, text)
     if 1 - factor > PIPELINE_LOSS:
         text += f": refused, since more than {PIPELINE_LOSS:.0%} would be lost"
         return Consequence(link.title, Rule.REFUSED, factor, factor, text)
@@ -121,9 +122,14 @@ def too_slow(link: Link) -> bool:
     return link.nominal_gbit_s < SLOWEST_GBIT_S
 
 
-def floor_text(link: Link) -> str:
-    """Return why a link is too slow for anything."""
+def floor_text(deployment: Deployment) -> str:
+    """Return why a deployment's network is too slow for anything, with what it would take."""
+    link = deployment.pp_link if too_slow(deployment.pp_link) else deployment.tp_link
+    rate = link.bandwidth_gb_s * 1e9
+    weights = deployment.arch.weight_bytes(deployment.precision) / rate / 60
+    prompt = 2 * _ELEMENT_BYTES * _LONG_PROMPT * deployment.arch.hidden / rate
     return (
         f"{link.title} is under {SLOWEST_GBIT_S:g} Gbit/s, below which no replica spans nodes:"
-        " weights, restarts and prompts crawl on it"
+        f" the weights take {weights:.0f} minutes to spread, a prompt of {_LONG_PROMPT} tokens"
+        f" {prompt:.1f} s a hop"
     )

@@ -203,7 +203,7 @@ def _may_span(
     """Refuse groups and pipelines over a network that does not carry them."""
     candidate = each.candidate
     if len(candidate.hosts) > 1 and too_slow(candidate.network):
-        rejected.append(Rejected(candidate.label, floor_text(candidate.network)))
+        rejected.append(Rejected(candidate.label, _crawl(each, workload.load, rules)))
         return False
     if candidate.group_nodes == 1:
         return True
@@ -215,6 +215,16 @@ def _may_span(
         rejected.append(Rejected(candidate.label, rule.text))
         return False
     return True
+
+
+def _crawl(each: Fitted, load: Load, rules: dict[_Group, Consequence]) -> str:
+    """Return why nothing may span nodes; the numbers are those of the first pipeline looked at."""
+    if not each.candidate.crosses:
+        return floor_text(each.deployment)
+    first = (0, 0, each.candidate.network.name)
+    if first not in rules:
+        rules[first] = pipeline_rule(each.deployment, load, predict(each.deployment, load))
+    return rules[first].text
 
 
 def _group_rule(each: Fitted, load: Load) -> Consequence:
