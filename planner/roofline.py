@@ -84,7 +84,8 @@ class Stage:
         self._moe = sum(self.arch.has_experts(each) for each in range(first, first + self.layers))
         self._windowed = self.arch.windowed_layers * self.layers / self.arch.layers
         gpu = deployment.gpu_by_stage[index]
-        self.kind = (gpu.name, self.layers, self._moe, self._windowed, self.is_last)
+        rates = (gpu.memory_bandwidth_gb_s, *(gpu.tflops(kind) for kind in DataType))
+        self.kind = (rates, self.layers, self._moe, self._windowed, self.is_last)
         """Stages of the same kind take the same time."""
         self._bandwidth = gpu.memory_bandwidth_gb_s * 1e9
         self._flops = {kind: gpu.tflops(kind) * 1e12 for kind in DataType}
