@@ -17,16 +17,19 @@ class Constants(BaseModel):
     unpack_flop: float = Field(
         default=165.0, description="FLOPs that fit in the time of unpacking one 4-bit weight"
     )
-    compute_16: float = Field(default=0.64, description="of the peak, 16-bit GEMMs, power-capped")
-    compute_8: float = Field(default=0.585, description="of the peak, FP8 GEMMs, power-capped")
+    compute_16: float = Field(default=0.63, description="of the peak, 16-bit GEMMs, power-capped")
+    compute_8: float = Field(default=0.595, description="of the peak, FP8 GEMMs, power-capped")
     compute_expert: float = Field(
-        default=0.75, description="of a dense GEMM's rate, grouped GEMMs of experts"
+        default=0.80, description="of a dense GEMM's rate, grouped GEMMs of experts"
+    )
+    narrow_width: float = Field(
+        default=200.0, description="width at which a down projection computes at half its rate"
     )
     expert_overlap: float = Field(
         default=1.6, description="p-norm in which reading and computing experts add up"
     )
     compute_unpacked: float = Field(
-        default=0.16, description="of the 16-bit peak, experts of 4 bits (Marlin)"
+        default=0.18, description="of the 16-bit peak, experts of 4 bits (Marlin)"
     )
     compute_attention: float = Field(default=0.53, description="of the peak, prefill attention")
     vector_passes: float = Field(
@@ -52,8 +55,8 @@ class Constants(BaseModel):
     sequence_us: float = Field(
         default=23.0, description="more, for each sequence of the step: its token, its text"
     )
-    request_ms: float = Field(default=21.0, description="HTTP, tokeniser, first event")
-    prompt_us: float = Field(default=1.3, description="more, for each token of the prompt")
+    request_ms: float = Field(default=22.0, description="HTTP, tokeniser, first event")
+    prompt_us: float = Field(default=1.5, description="more, for each token of the prompt")
 
 
 CONSTANTS = Constants()

@@ -181,7 +181,11 @@ class Stage:
         size = self.arch.expert_weights / (self.wide / groups)
         touched = experts.touched(tokens) / groups * size
         reading = self._reading(touched, self.precision, c.expert_memory)
-        computing = 2 * tokens * experts.active / groups * size / self._expert_rate()
+        # The down projection sums over a narrow slice of an expert: tiles fill the less of it.
+        width = experts.intermediate / (self.wide / groups)
+        narrow = 2 / 3 + (1 + c.narrow_width / width) / 3
+        work = 2 * tokens * experts.active / groups * size
+        computing = narrow * work / self._expert_rate()
         router = self._gemm(tokens, experts.count, self.arch.hidden, Precision.BF16)
         both = (reading**c.expert_overlap + computing**c.expert_overlap) ** (1 / c.expert_overlap)
         routed = StepTime(memory=both) if reading > computing else StepTime(compute=both)
