@@ -9,6 +9,10 @@ from planner.catalog import Gpu, Link
 from planner.memory import EngineSettings, Layout
 
 
+MOST_CLIENTS = 65536
+MOST_TOKENS = 2**24
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,9 +41,9 @@ class Lengths(StrEnum):
 class Load(_Entry):
     """`concurrency` clients, each sending its next request as soon as the last is answered."""
 
-    concurrency: int = Field(ge=1)
-    input_tokens: int = Field(ge=1)
-    output_tokens: int = Field(ge=1)
+    concurrency: int = Field(ge=1, le=MOST_CLIENTS)
+    input_tokens: int = Field(ge=1, le=MOST_TOKENS)
+    output_tokens: int = Field(ge=1, le=MOST_TOKENS)
     lengths: Lengths = Lengths.EVEN
     spread: float = Field(default=0.2, ge=0, lt=1, description="of lengths that vary evenly")
     waves: int = Field(default=10, ge=1, description="requests of each client")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from planner.architecture import Architecture, Precision, architecture
 from planner.catalog import Gpu, gpu, link
 from planner.constants import CONSTANTS, Constants
-from planner.deployment import Deployment, Load
+from planner.deployment import MOST_CLIENTS, MOST_TOKENS, Deployment, Load
 from planner.memory import EngineSettings, Layout
 from planner.predict import simulate, tpot_ms, ttft_ms
 from stack.errors import InputError
@@ -40,6 +40,7 @@ _PRECISIONS = {
     "fp16": Precision.FP16,
 }
 _SYSTEMS = {"a100_sxm": "a100-80", "h100_sxm": "h100-sxm", "h200_sxm": "h200", "b200_sxm": "b200"}
+_MOST_RANKS = 4096
 _UNLIMITED = 512
 _UNTOLD_SEQUENCES = 16
 """The middle of InferenceMAX's concurrencies, 4 to 64, for rows that don't tell theirs."""
@@ -54,14 +55,14 @@ class Row(BaseModel):
 
     model_path: str
     system: str
-    isl: int = Field(gt=0)
-    osl: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    tp_size: int = Field(gt=0)
-    pp_size: int = Field(default=1, gt=0)
-    moe_tp_size: int | None = Field(default=None, gt=0)
-    moe_ep_size: int | None = Field(default=None, gt=0)
-    attention_dp_size: int = Field(default=1, gt=0)
+    isl: int = Field(gt=0, le=MOST_TOKENS)
+    osl: int = Field(gt=0, le=MOST_TOKENS)
+    batch_size: int = Field(gt=0, le=MOST_CLIENTS)
+    tp_size: int = Field(gt=0, le=_MOST_RANKS)
+    pp_size: int = Field(default=1, gt=0, le=_MOST_RANKS)
+    moe_tp_size: int | None = Field(default=None, gt=0, le=_MOST_RANKS)
+    moe_ep_size: int | None = Field(default=None, gt=0, le=_MOST_RANKS)
+    attention_dp_size: int = Field(default=1, gt=0, le=_MOST_RANKS)
     precision: str | None = None
     gemm_quant_mode: str | None = None
     moe_quant_mode: str | None = None

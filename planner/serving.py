@@ -21,6 +21,7 @@ from planner.deployment import Lengths, Load
 from planner.roofline import Batch
 
 _GOLDEN = 0.6180339887498949
+_MOST_REQUESTS = 20_000  # a second of arithmetic
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,16 @@ class _Request:
 def lengths(load: Load) -> list[tuple[int, int]]:
     """Return prompt and answer lengths of all requests.
 
-    They are taken from golden-ratio sequences, so that no run depends on chance.
+    Very many clients send fewer requests each. Lengths are taken from golden-ratio sequences, so
+    that no run depends on chance.
     """
+    requests = max(load.concurrency, min(load.concurrency * load.waves, _MOST_REQUESTS))
     return [
         (
             _length(load, load.input_tokens, i * _GOLDEN % 1),
             _length(load, load.output_tokens, i * 7 * _GOLDEN**2 % 1),
         )
-        for i in range(1, load.concurrency * load.waves + 1)
+        for i in range(1, requests + 1)
     ]
 
 
