@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -109,6 +110,44 @@ def status(stack: Stack = "lab", *, as_json: Json = False) -> None:
         out.print(table(found))
 
 
+@app.command()
+def plan(
+    stack: Stack = "lab",
+    *,
+    site: Annotated[Path | None, typer.Option(help="a site's file in place of a stack")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="one of the site's models, or any model in their place")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="requests at a time")] = None,
+    input_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a prompt")] = None,
+    output_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of an answer")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="PATH=VALUE, as nodes.w1.gpus.count=4")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="write the plan as an SVG file")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a site will do: memory, split, speed, power, verdict; 1 if it does not fit."""
+    from cli.plan import screen, write_picture
+    from cli.plan_site import planned_site
+    from planner.proposal import propose
+    from planner.workload import LoadChange
+
+    declared, asked = planned_site(stack, site, model, changes or [])
+    load = LoadChange(
+        concurrency=concurrency, input_tokens=input_tokens, output_tokens=output_tokens
+    )
+    proposal = propose(declared, load, asked)
+    if picture:
+        write_picture(proposal, picture)
+    if as_json:
+        sys.stdout.write(proposal.model_dump_json(indent=2) + "\n")
+    else:
+        out.print(screen(proposal))
+    if not proposal.fits:
+        raise typer.Exit(1)
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(
     context: typer.Context,
@@ -147,3 +186,21 @@ def build(
         sys.stdout.write(built.model_dump_json() + "\n")
     else:
         err.print(f"{built.digest} {built.size_bytes / 1e6:.0f} MB in {built.seconds:.1f} s")
+
+
+@app.command()
+def predict(
+    rows: Annotated[Path, typer.Argument(help="CSV of serving points: see docs/planner.md")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="write the rows here, not on stdout")
+    ] = None,
+    *,
+    score: Annotated[
+        bool, typer.Option("--score", help="print how far predictions are from what was measured")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Predict time to first token and time per output token of many points at once."""
+    from cli.predict import predict_rows
+
+    predict_rows(rows, output, score=score, as_json=as_json)

@@ -54,6 +54,8 @@ class Appliance(ComponentResource):
         self._args, self._child = args, ResourceOptions(parent=self)
         for note in args.site.notes():
             pulumi.log.warn(note, self)
+        for line in (args.plan.summary(), *args.plan.warnings()):
+            pulumi.log.info(line, self)
         self._credentials = SiteCredentials("credentials", args.site, self._child)
         self._machines = self._declare_machines()
         self._switches = self._declare_switches()

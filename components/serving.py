@@ -10,6 +10,7 @@ from components.machines import Machine, installations, on_machine
 from components.ray_cluster import RayCluster, gpu_kind
 from components.resources import ModelWeights, ServeApplication
 from models.sources import folder_name
+from planner.layers import even
 from planner.models import ModelPlan, Plan
 from serving.llm_config import Autoscaling, LlmModel, serve_config
 from stack.schema import Site
@@ -114,5 +115,14 @@ def _llm_model(site: Site, model: ModelPlan) -> LlmModel:
             "max_ongoing_requests": declared.traffic.max_ongoing_requests,
             "max_queued_requests": declared.traffic.max_queued_requests,
             "engine_kwargs": engine,
+            "environment": _partition(model),
         }
     )
+
+
+def _partition(model: ModelPlan) -> dict[str, str]:
+    """Return the plan's layers by stage for vLLM, where they aren't vLLM's own partition."""
+    layers = model.layers_by_stage
+    if not layers or layers == even(sum(layers), len(layers)):
+        return {}
+    return {"VLLM_PP_LAYER_PARTITION": ",".join(str(count) for count in layers)}

@@ -24,6 +24,11 @@ class ModelPlan(_Planned):
     min_replicas: int
     max_replicas: int
     nodes: tuple[str, ...] = Field(description="workers that have room for its stages kept")
+    layers_by_stage: tuple[int, ...] = Field(
+        default=(), description="layers of each stage; none where the model's are unknown"
+    )
+    outlook: str = Field(default="", description="what is predicted, in a line")
+    warnings: tuple[str, ...] = ()
 
     @property
     def ranks(self) -> int:
@@ -40,6 +45,10 @@ class Plan(_Planned):
     expected_nodes: int
     expected_gpus: int
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the plan could not look at, each once."""
+        return tuple(dict.fromkeys(each for model in self.models for each in model.warnings))
+
     def summary(self) -> str:
         """Return the plan in a few lines, for a preview."""
         workers = ", ".join(f"{worker.node} ({worker.gpus} GPUs)" for worker in self.workers)
@@ -51,4 +60,5 @@ class Plan(_Planned):
                 f"{model.served_name}: tensor {model.tensor} x pipeline {model.pipeline},"
                 f" {replicas}, {model.ranks} GPUs each"
             )
+            lines += [f"  {model.outlook}"] if model.outlook else []
         return "\n".join(lines)

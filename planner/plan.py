@@ -1,12 +1,14 @@
 """From a site to its plan: pure, and refused with reasons where it cannot work.
 
-A split that the site leaves open is decided by counting: tensor ranks fill a node, pipeline stages
-cross nodes. Memory, speed and power do not enter here.
+Where model and GPUs are in the catalogue, a split that the site leaves open is the fastest that
+fits, and memory, links and circuits are checked. Where they are not, GPUs are counted.
 """
 
+from planner.decide import Decision, decide
 from planner.models import ModelPlan, Plan, Worker
+from planner.power import overloads
 from stack.errors import InputError
-from stack.schema import Model, Site, Split
+from stack.schema import Site, Split
 
 
 class PlanError(InputError):
@@ -20,78 +22,54 @@ class PlanError(InputError):
 def plan(site: Site) -> Plan:
     """Return what a site will run.
 
-    Raises `PlanError` where the stages of all replicas do not find room on the workers.
+    Raises `PlanError` where a model does not fit, its stages find no room, a link carries no such
+    split, or a circuit would be overloaded.
     """
     workers = tuple(Worker(node=name, gpus=site.nodes[name].gpu_count) for name in site.workers)
     if not workers:
         raise PlanError(("no node is a worker: give one the role and its gpus.count",))
-    splits = {name: _split_of(model, workers) for name, model in site.models.items()}
-    rooms = _rooms(site, splits, workers)
+    _, decisions = decide(site)
+    reasons = tuple(reason for each in decisions for reason in each.reasons)
+    if refused := (*reasons, *overloads(site)):
+        raise PlanError(refused)
     return Plan(
         head=site.head,
         workers=workers,
-        models=tuple(
-            ModelPlan(
-                name=name,
-                served_name=site.served_name(name),
-                tensor=split.tensor,
-                pipeline=split.pipeline,
-                min_replicas=site.models[name].replicas.min,
-                max_replicas=site.models[name].replicas.max,
-                nodes=rooms[name],
-            )
-            for name, split in splits.items()
-        ),
+        models=tuple(_model_plan(site, each) for each in decisions),
         expected_nodes=len({site.head, *site.workers}),
         expected_gpus=sum(worker.gpus for worker in workers),
     )
 
 
-def _split_of(model: Model, workers: tuple[Worker, ...]) -> Split:
-    return model.parallelism if isinstance(model.parallelism, Split) else _split(model, workers)
+def _model_plan(site: Site, decision: Decision) -> ModelPlan:
+    name = decision.workload.name
+    split = decision.split or Split(tensor=1)
+    replicas = site.models[name].replicas
+    chosen = decision.choice.chosen if decision.choice else None
+    return ModelPlan(
+        name=name,
+        served_name=site.served_name(name),
+        tensor=split.tensor,
+        pipeline=split.pipeline,
+        min_replicas=replicas.min,
+        max_replicas=replicas.max,
+        nodes=decision.nodes,
+        layers_by_stage=chosen.fitted.deployment.layout.layers_by_stage if chosen else (),
+        outlook=outlook(decision),
+        warnings=decision.warnings,
+    )
 
 
-def _split(model: Model, workers: tuple[Worker, ...]) -> Split:
-    """Return the split that gives each replica as many whole nodes as there are for it.
-
-    A tensor group has the ranks that every worker has room for, fewer where they do not divide
-    the padded heads; other heads are not known here.
-    """
-    room = min(worker.gpus for worker in workers)
-    heads = model.pad_heads_to
-    tensor = next(ranks for ranks in range(room, 0, -1) if not heads or heads % ranks == 0)
-    stages = sum(worker.gpus // tensor for worker in workers)
-    return Split(tensor=tensor, pipeline=max(1, min(len(workers), stages) // model.replicas.max))
-
-
-def _rooms(
-    site: Site, splits: dict[str, Split], workers: tuple[Worker, ...]
-) -> dict[str, tuple[str, ...]]:
-    """Return the workers that keep room for each model, or raise why some stages find none.
-
-    Ray places the stages when they start; this shows that all of them can be placed at once.
-    """
-    free = {worker.node: worker.gpus for worker in workers}
-    rooms: dict[str, tuple[str, ...]] = {}
-    reasons = []
-    for name, split in sorted(splits.items(), key=lambda each: -each[1].tensor):
-        groups = split.pipeline * site.models[name].replicas.max
-        taken: list[str] = []
-        while len(taken) < groups:
-            # The fullest node that still has room keeps the emptier ones for wider groups.
-            fitting = [node for node, gpus in free.items() if gpus >= split.tensor]
-            if not fitting:
-                left = ", ".join(f"{node} {gpus}" for node, gpus in free.items())
-                reasons.append(
-                    f"models.{name} needs {groups} groups of {split.tensor} GPUs, each inside one"
-                    f" node, but after {len(taken)} of them the GPUs left are {left}: lower its"
-                    " split or replicas.max, or add GPUs"
-                )
-                break
-            node = min(fitting, key=lambda node: free[node])
-            free[node] -= split.tensor
-            taken.append(node)
-        rooms[name] = tuple(node for node in free if node in taken)
-    if reasons:
-        raise PlanError(tuple(reasons))
-    return rooms
+def outlook(decision: Decision) -> str:
+    """Return in a line what is predicted for one replica; nothing where nothing is."""
+    chosen = decision.choice.chosen if decision.choice else None
+    if not chosen:
+        return ""
+    load, speed = decision.workload.load, chosen.prediction
+    tokens = min(rank.kv_cache_tokens for rank in chosen.fitted.memory)
+    measured = "" if speed.validated else ", not validated on such machines"
+    return (
+        f"{speed.output_tok_s:.0f} tokens/s predicted for {load.concurrency} requests of"
+        f" {load.input_tokens} + {load.output_tokens} tokens (first after {speed.ttft_ms:.0f} ms,"
+        f" then {speed.tpot_ms:.0f} ms each{measured}); KV cache {tokens} tokens a replica"
+    )

@@ -9,7 +9,8 @@ from typing import Annotated, Final, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from stack.schema import Settings, Site
+from stack.schema import Site
+from stack.settings import Settings
 
 _TAGS: Final = ("auto", "split")  # pydantic's names for the two forms of `parallelism`
 _LONGEST_VALUE: Final = 60
@@ -36,9 +37,17 @@ def shown(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[^\s'\"\[\]{},#]+", value):
         text = value
     else:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = _json(value)
     text = _printable(text)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _json(value: object) -> str:
+    """Return a value as JSON; as Python shows it where JSON has no such thing (a loop, a date)."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return "a value that is no plain data"
 
 
 def _printable(text: str) -> str:

@@ -67,17 +67,37 @@ def read_stack(stack: str, root: Path = ROOT) -> object:
     is not YAML.
     """
     path = root / "stack" / f"Pulumi.{stack}.yaml"
-    try:
-        document: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.is_file():
         there = sorted(file.name[7:-5] for file in path.parent.glob("Pulumi.*.yaml"))
         raise InputError(
             f"stack = {stack}, but {path} does not exist: choose one of {', '.join(there)}, or"
             " write that file"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+        )
+    return _site_in(_document(path))
+
+
+def read_site(path: Path) -> object:
+    """Return the unchecked site of any file: a stack's file, or a site by itself.
+
+    Raises `InputError` where there is no such file, or it is not YAML.
+    """
+    if not path.is_file():
+        raise InputError(f"--site = {path}, but there is no such file: name a stack's file")
+    document = _document(path)
+    is_stack = isinstance(document, dict) and "config" in document
+    return _site_in(document) if is_stack else document
+
+
+def _document(path: Path) -> object:
+    try:
+        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is not YAML ({reason}): correct it") from None
+    return found
+
+
+def _site_in(document: object) -> object:
     config = document.get("config") if isinstance(document, dict) else None
     return config.get("rackform:site") if isinstance(config, dict) else None
 

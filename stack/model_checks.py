@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from stack.draft import Draft
 from stack.hints import SettingError, told
-from stack.schema import Model, Split, Variant
+from stack.schema import Model, Rdma, Split, Variant
 
 _COMMIT_DIGITS = 40
 _SHA256_DIGITS = 64
@@ -31,7 +31,9 @@ def _splits(draft: Draft) -> Iterator[SettingError]:
         if not isinstance(split, Split):
             continue
         path = f"models.{name}.parallelism"
-        if draft.has("nodes") and split.tensor > max(gpus.values(), default=0):
+        # Over RDMA a group may span nodes: whether it gains by that is the plan's to tell.
+        inside = site.fabric.link.rdma is Rdma.NONE and draft.has("fabric.link")
+        if draft.has("nodes") and inside and split.tensor > max(gpus.values(), default=0):
             most = max(gpus.values(), default=0)
             rest = (
                 f"but the ranks of a tensor group share a node, and none has more than {most} GPUs:"

@@ -26,12 +26,12 @@ def _not_built(site: "Site") -> Iterator[str]:
 
 
 def _recorded(site: "Site") -> Iterator[str]:
-    if site.power.circuits or any(node.circuit for node in site.nodes.values()):
-        yield "power.circuits: not yet compared with what the nodes draw"
-    if any(node.gpus and node.gpus.link for node in site.nodes.values()):
-        yield "gpus.link: not yet used, the plan goes by gpus.count"
-    if "gbit_s" in site.fabric.link.model_fields_set:
-        yield "fabric.link.gbit_s: not yet used, the plan goes by gpus.count"
+    for name, node in site.nodes.items():
+        if node.gpus and node.gpus.power_limit_w and not site.twin:
+            yield (
+                f"nodes.{name}.gpus.power_limit_w: the plan counts with it, but this version sets"
+                f" no limit: run 'nvidia-smi -pl {node.gpus.power_limit_w}' on {name}"
+            )
     if site.fabric.link.kind != "ethernet":
         yield "fabric.link.kind: not yet used, the hosts are set up as on Ethernet"
     if site.fabric.link.rdma != "none":

@@ -10,9 +10,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
+from stack.economy import ExpectedLoad, Planning, Power
 from stack.notes import notes
+from stack.settings import Settings
 from stack.values import (
     Address,
     Cable,
@@ -32,12 +34,6 @@ from stack.values import (
     UserName,
     Whole,
 )
-
-
-class Settings(BaseModel):
-    """A part of the site: it never changes, and it refuses settings that it doesn't know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Role(StrEnum):
@@ -146,6 +142,15 @@ class Gpus(Settings):
     link: Name | None = Field(
         default=None, description="What joins the GPUs of the node, such as pcie4-x16 or nvlink4."
     )
+    owned: Flag = Field(
+        default=True, description="false: these GPUs are still to be bought, if the plan says so."
+    )
+    power_limit_w: Whole | None = Field(
+        default=None,
+        ge=50,
+        le=2000,
+        description="Power limit of each GPU, in W; its board power if not given.",
+    )
 
 
 class Node(Settings):
@@ -161,6 +166,12 @@ class Node(Settings):
         description="RDMA devices of the fabric, as NCCL_IB_HCA names them: mlx5_0 or mlx5_0:1.",
     )
     circuit: Name | None = Field(default=None, description="Power circuit that feeds the node.")
+    host_power_w: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=20_000,
+        description="Draw at work without the GPUs, in W; estimated if not given.",
+    )
     memory_gib: Number = Field(
         default=12.0,
         ge=0.5,
@@ -177,17 +188,12 @@ class Node(Settings):
         return self.gpus.count if self.gpus else 0
 
 
-class Circuit(Settings):
-    volts: Whole = Field(ge=100, le=480, description="Voltage.")
-    amps: Number = Field(gt=0, le=400, description="Rating of the breaker, in amperes.")
-
-
-class Power(Settings):
-    circuits: dict[Name, Circuit] = Field(default={}, description="Circuits by name.")
-
-
 class Split(Settings):
-    tensor: Whole = Field(ge=1, le=64, description="Tensor-parallel ranks, all inside one node.")
+    tensor: Whole = Field(
+        ge=1,
+        le=64,
+        description="Tensor-parallel ranks, inside one node or over whole nodes by RDMA.",
+    )
     pipeline: Whole = Field(
         default=1, ge=1, le=64, description="Pipeline stages, one after the other across nodes."
     )
@@ -265,6 +271,9 @@ class Model(Settings):
     )
     replicas: Replicas = Field(default=Replicas(), description="Autoscaling bounds.")
     traffic: Traffic = Field(default=Traffic(), description="Limits on requests in flight.")
+    load: ExpectedLoad = Field(
+        default=ExpectedLoad(), description="The load that the plan is made for."
+    )
 
 
 class Images(Settings):
@@ -344,6 +353,9 @@ class Site(Settings):
     nodes: dict[NodeName, Node] = Field(min_length=1, description="Machines by host name.")
     power: Power = Field(default=Power(), description="Where the electricity comes from.")
     models: dict[Name, Model] = Field(min_length=1, description="Models to serve, by name.")
+    planning: Planning = Field(
+        default=Planning(), description="What the plan's verdict and costs go by."
+    )
     images: Images = Field(default=Images(), description="Variants of the images.")
     registry: Registry = Field(
         default=Registry(), description="The site's container image registry."

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from stack import schema
 from stack.paths import ROOT
 from stack.reference import generated, json_schema
-from stack.schema import Settings, Site
+from stack.schema import Site
+from stack.settings import Settings
 from tests.unit.site_examples import example, real
 
 MODELS = sorted(

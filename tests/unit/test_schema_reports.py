@@ -99,17 +99,20 @@ def test_settings_without_effect_are_told() -> None:
     changes = {
         "frontends.open_webui.node": "head",
         "monitoring.node": "head",
-        "power.circuits.a": {"volts": 240, "amps": 20},
-        "nodes.w1.gpus.link": "pcie4-x16",
     }
     told = {note.partition(":")[0] for note in load_site(example(changes)).notes()}
-    assert told == {"frontends.open_webui", "monitoring", "power.circuits", "gpus.link"}
+    assert told == {"frontends.open_webui", "monitoring"}
     assert load_site(example()).notes() == ()
 
 
 def test_an_infiniband_fabric_is_told_to_be_set_up_as_ethernet() -> None:
     site = load_site(real({"fabric.link.kind": "infiniband"}, without=("switches",)))
     assert any(note.startswith("fabric.link.kind: not yet used") for note in site.notes())
+
+
+def test_a_power_limit_that_nothing_sets_yet_is_told_with_the_command() -> None:
+    notes = load_site(real({"nodes.w1.gpus.power_limit_w": 300})).notes()
+    assert any("run 'nvidia-smi -pl 300' on w1" in note for note in notes)
 
 
 def test_memory_of_a_real_machine_is_told_to_be_without_effect() -> None:

@@ -1,0 +1,52 @@
+"""How far a prediction can be trusted, and what that is known from."""
+
+from typing import NamedTuple
+
+from planner.architecture import Precision
+from planner.catalog import LinkKind
+from planner.deployment import Deployment, Load
+
+_MEASURED_GPUS = frozenset({"h100-sxm", "h200"})
+_MEASURED_PRECISIONS = frozenset({Precision.BF16, Precision.FP16, Precision.FP8, Precision.MXFP4})
+_MEASURED_CLIENTS = 128
+_MEASURED_TOKENS = 9216
+
+
+class Validation(NamedTuple):
+    """`ttft` and `tpot` are the factors within which nine of ten measured points lie."""
+
+    validated: bool
+    on: str
+    ttft: float
+    tpot: float
+
+    def around(self, value: float, factor: float) -> tuple[float, float]:
+        """Return the interval around a value."""
+        return value / factor, value * factor
+
+
+_HOPPER = Validation(
+    validated=True,
+    on="vLLM on H100 and H200 over NVLink, 70B FP8, 32B bf16 and 120B MXFP4, models left out",
+    ttft=1.65,
+    tpot=1.16,
+)
+_DERIVED = Validation(
+    validated=False,
+    on="physics alone: no measured points for this kind of GPU, split, precision or load",
+    ttft=2.5,
+    tpot=2.0,
+)
+
+
+def validation(deployment: Deployment, load: Load) -> Validation:
+    """Return what is known of predictions for a deployment and a load like these."""
+    measured = (
+        all(gpu.name in _MEASURED_GPUS for gpu in deployment.gpu_by_stage)
+        and deployment.layout.pipeline == 1
+        and deployment.tp_link.kind is LinkKind.NVLINK
+        and deployment.precision in _MEASURED_PRECISIONS
+        and load.concurrency <= _MEASURED_CLIENTS
+        and load.input_tokens + load.output_tokens <= _MEASURED_TOKENS
+    )
+    return _HOPPER if measured else _DERIVED

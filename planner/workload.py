@@ -1,0 +1,131 @@
+"""What a site asks of one model: architecture, engine settings, replicas and load."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from planner.architecture import Architecture, Precision, architecture
+from planner.checkpoint import from_config
+from planner.deployment import Load
+from planner.memory import EngineSettings
+from stack.errors import InputError
+from stack.schema import Model, Site, Split
+
+_INPUT_TOKENS, _OUTPUT_TOKENS = 1024, 256
+_SCORING_WAVES = 3
+
+
+class LoadChange(BaseModel):
+    """What somebody asks for instead of the load that the site declares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int | None = Field(default=None, ge=1, description="over all replicas")
+    input_tokens: int | None = Field(default=None, ge=1)
+    output_tokens: int | None = Field(default=None, ge=1)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a model's checkpoint."""
+
+    arch: Architecture
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One model of a site. `known` is None where its architecture is unknown."""
+
+    name: str
+    served_name: str
+    known: Known | None
+    settings: EngineSettings
+    load: Load
+    """On one replica."""
+    replicas: int
+    declared: Split | None
+    """The site's split; None where the plan decides."""
+    pad_heads_to: int | None
+    why_unknown: str = ""
+
+
+def workload(site: Site, name: str, change: LoadChange) -> Workload:
+    """Return what the site asks of a model.
+
+    Raises `InputError` where prompt and answer are longer than `max_model_len`.
+    """
+    model = site.models[name]
+    known, why = None, ""
+    try:
+        known = _known(model)
+    except InputError as error:
+        why = f"models.{name}.source: {error}; memory and speed are not predicted"
+    return Workload(
+        name=name,
+        served_name=site.served_name(name),
+        known=known,
+        settings=EngineSettings(
+            gpu_memory_utilization=model.gpu_memory_utilization,
+            max_model_len=model.max_model_len,
+            max_num_seqs=model.max_num_seqs,
+            kv_bytes=4 if model.dtype == "float32" else 2,
+        ),
+        load=_load(model, name, change),
+        replicas=model.replicas.max,
+        declared=model.parallelism if isinstance(model.parallelism, Split) else None,
+        pad_heads_to=model.pad_heads_to,
+        why_unknown=why,
+    )
+
+
+def _known(model: Model) -> Known:
+    arch, precision = _checkpoint(model.source) or architecture(model.source)
+    plain = {Precision.BF16, Precision.FP16, Precision.FLOAT32}
+    if model.dtype == "float32" and precision in plain:
+        precision = Precision.FLOAT32
+    if model.pad_heads_to:
+        keys = max(1, model.pad_heads_to * arch.kv_heads // arch.heads)
+        arch = arch.model_copy(update={"heads": model.pad_heads_to, "kv_heads": keys})
+    return Known(arch, precision)
+
+
+def _checkpoint(source: str) -> tuple[Architecture, Precision] | None:
+    """Return what the `config.json` of a checkpoint on this machine says, None where none is."""
+    if not source.startswith("file:"):
+        return None
+    path = Path(source.removeprefix("file:"))
+    file = path if path.name == "config.json" else path / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(config, dict):
+        raise InputError(f"{file} holds no mapping, but a config.json is one: check the file")
+    return from_config(config)
+
+
+def _load(model: Model, name: str, change: LoadChange) -> Load:
+    declared = model.load
+    concurrency = (
+        change.concurrency
+        or declared.concurrency
+        or model.replicas.target_ongoing_requests * model.replicas.max
+    )
+    room = model.max_model_len
+    answer = change.output_tokens or declared.output_tokens or min(_OUTPUT_TOKENS, room // 4)
+    given = change.input_tokens or declared.input_tokens
+    prompt = given or max(1, min(_INPUT_TOKENS, room - answer))
+    if prompt + answer > room:
+        raise InputError(
+            f"a request of {prompt} + {answer} tokens is expected, but models.{name}.max_model_len"
+            f" = {room}: raise that, or expect shorter requests"
+        )
+    return Load(
+        concurrency=-(-concurrency // model.replicas.max),
+        input_tokens=prompt,
+        output_tokens=answer,
+        waves=_SCORING_WAVES,
+    )
