@@ -111,7 +111,6 @@ def _reasons(
         for kind in machines.kinds
     )
     total = sum(host.gpus * host.gpu.memory_gib for host in machines.hosts if host.gpu) * usable
-    rank = max(choice.nearest.memory, key=lambda rank: rank.shortfall_gib)
     found = list(remedies(each, known, machines, free))
     help_text = "; or ".join(found) or "no single change that the plan knows makes it fit"
     replicas = f" for each of {each.replicas} replicas" if each.replicas > 1 else ""
@@ -122,7 +121,7 @@ def _reasons(
     )
     return (
         arithmetic,
-        f"{path}: even as {choice.nearest.candidate.label}, which lacks least, {memory_text(rank)}",
+        f"{path}: even as {choice.nearest.candidate.label}, which lacks least, {memory_text(choice.nearest)}",
         f"what would help: {help_text}",
     )
 

@@ -97,16 +97,18 @@ def _larger_cards(workload: Workload, known: Known, fleet: Fleet) -> Iterator[st
     """Yield the smallest cards that would do in the places of those there are."""
     smallest = min((host.gpu.memory_gib for host in fleet.hosts if host.gpu), default=0.0)
     forms = {host.gpu.form for host in fleet.hosts if host.gpu}
-    cards = sorted((gpu for gpu in buyable() if gpu.form in forms), key=lambda gpu: gpu.memory_gib)
+    sizes = sorted((gpu for gpu in buyable() if gpu.form in forms), key=lambda gpu: gpu.memory_gib)
     enough = [
         gpu
-        for gpu in cards
+        for gpu in sizes
         if gpu.memory_gib > smallest + 1 and first_fit(workload, known, *_swapped(fleet, gpu))
     ]
     if enough:
         least = enough[0].memory_gib + _MEMORY_CLASS_GIB / 2
         names = ", ".join(gpu.title for gpu in enough if gpu.memory_gib <= least)
-        yield f"{fleet.gpus} cards with more memory in their places would make it fit: {names}"
+        cards = "a card" if fleet.gpus == 1 else f"{fleet.gpus} cards"
+        place = "its place" if fleet.gpus == 1 else "their places"
+        yield f"{cards} with more memory in {place} would make it fit: {names}"
 
 
 def _swapped(fleet: Fleet, gpu: Gpu) -> tuple[Fleet, Mapping[str, int]]:
