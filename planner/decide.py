@@ -119,11 +119,9 @@ def _reasons(
         f"{replicas}, and {kinds} may use {total:.0f} GiB (gpu_memory_utilization {usable:g}) for"
         " weights, activations and KV cache: it does not fit"
     )
-    return (
-        arithmetic,
-        f"{path}: even as {choice.nearest.candidate.label}, which lacks least, {memory_text(choice.nearest)}",
-        f"what would help: {help_text}",
-    )
+    nearest = choice.nearest.candidate.label
+    lacking = f"{path}: even as {nearest}, which lacks least, {memory_text(choice.nearest)}"
+    return arithmetic, lacking, f"what would help: {help_text}"
 
 
 def _links_only(choice: Choice) -> list[str]:

@@ -7,7 +7,6 @@ from planner.architecture import Architecture, Precision
 from planner.catalog import Gpu
 from planner.memory import GIB, EngineSettings, Layout, RankMemory, memory_by_rank
 
-
 _GRAPH_GIB = 0.01  # CUDA graphs of one layer, with some to spare
 
 
