@@ -106,6 +106,15 @@ def test_any_model_can_be_asked_for_in_place_of_the_sites(tmp_path: Path) -> Non
     assert propose(site, model=asked).architecture == "llama-3.1-8b"
 
 
+def test_somebody_who_owns_nothing_is_told_to_buy_one_card(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, rack(1, 4, "rtx-4090", LLAMA_70B_AWQ))
+    for options, verdict in (((), "use_what_you_own"), (("--own-nothing",), "buy_a_bigger_gpu")):
+        run(monkeypatch, "--site", file, "--json", *options)
+        assert json.loads(capsys.readouterr().out)["verdict"] == verdict
+
+
 def test_a_stack_file_is_a_site_too() -> None:
     site, _ = planned_site("lab", ROOT / "stack" / "Pulumi.homelab-4x2.yaml", None, [])
     assert site.name == "homelab"
@@ -146,8 +155,7 @@ def test_any_file_is_a_site_or_bad_input(tmp_path: Path, content: bytes) -> None
 
 
 CARDS = st.sampled_from([*gpus(), "rtx-9999", None])
-SITES = st.builds(
-    lambda *parts: _site(*parts),
+PARTS = st.tuples(
     st.lists(st.tuples(CARDS, st.integers(1, 9), st.booleans()), min_size=1, max_size=4),
     st.sampled_from([LLAMA_8B, LLAMA_70B_AWQ, LLAMA_405B_AWQ, "hf:x/deepseek-v3", "hf:x/unknown",
                      "file:/nowhere"]),
@@ -176,14 +184,16 @@ def _site(
     model: dict[str, object],
 ) -> dict[str, Any]:
     revision = {"revision": "0" * 64} if source.startswith("file:") else {}
-    site = on_circuit(rack(len(nodes), 1, "l4", source, network=network, **model, **revision), **circuit)
+    site = on_circuit(
+        rack(len(nodes), 1, "l4", source, network=network, **model, **revision), **circuit
+    )
     for node, (gpu, count, owned) in zip(site["nodes"].values(), nodes, strict=True):
         node["gpus"] = {"count": count, "owned": owned} | ({"model": gpu} if gpu else {})
     return {**site, "images": {"vllm": "cpu"}}
 
 
-@given(SITES)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(PARTS.map(lambda parts: _site(*parts)))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_site_is_planned_or_refused_in_words(raw: dict[str, Any]) -> None:
     try:
         site = load_site(raw)
