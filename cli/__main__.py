@@ -5,8 +5,8 @@ import signal
 import sys
 
 import typer
-from click.exceptions import ClickException
 from rich.markup import escape
+from typer.exceptions import TyperException
 
 from cli import commands
 from cli.console import err
@@ -27,7 +27,7 @@ def main() -> int:
     except RackformError as error:
         err.print(f"[red]error:[/] {escape(str(error))}")
         return _FAILED
-    except ClickException as error:
+    except TyperException as error:
         err.print(f"[red]error:[/] {escape(error.format_message())}")
         return _BAD_INPUT
     except OSError as error:

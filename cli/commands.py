@@ -124,12 +124,15 @@ def plan(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE, as nodes.w1.gpus.count=4")
     ] = None,
+    own_nothing: Annotated[
+        bool, typer.Option("--own-nothing", help="as for somebody who has none of these GPUs")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(help="write the plan as an SVG file")] = None,
     as_json: Json = False,
 ) -> None:
     """Tell what a site will do: memory, split, speed, power, verdict; 1 if it does not fit."""
     from cli.plan import screen, write_picture
-    from cli.plan_site import planned_site
+    from cli.plan_site import planned_site, to_be_bought
     from planner.proposal import propose
     from planner.workload import LoadChange
 
@@ -137,7 +140,7 @@ def plan(
     load = LoadChange(
         concurrency=concurrency, input_tokens=input_tokens, output_tokens=output_tokens
     )
-    proposal = propose(declared, load, asked)
+    proposal = propose(to_be_bought(declared) if own_nothing else declared, load, asked)
     if picture:
         write_picture(proposal, picture)
     if as_json:

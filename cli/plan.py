@@ -15,7 +15,7 @@ from planner.power import CircuitState
 from planner.proposal import ModelProposal, Proposal
 from stack.errors import InputError
 
-_BAR = 28
+_BAR = 20
 _REJECTED = 4
 _COLORS = {
     "weights": "blue", "activations": "magenta", "buffers": "yellow", "KV cache": "green",
@@ -50,14 +50,18 @@ def _model(model: ModelProposal) -> Iterator[RenderableType]:
     yield f"[bold]{escape(model.served_name)}[/]{what}: {_split(model)}"
     if model.memory_by_rank:
         yield _memory(model)
+        named = " + ".join(f"[{_COLORS[name]}]{name}[/]" for name in list(_COLORS)[:-1])
+        yield f"  GiB of a GPU: {named}"
     if speed := model.predicted:
         load, within = model.load, speed.interval
         yield (
-            f"  {load.concurrency} requests at a time of {load.input_tokens:,} +"
-            f" {load.output_tokens:,} tokens: [bold]{speed.output_tok_s:,.0f} tokens/s[/]"
-            f" ({_range(within.output_tok_s)}), {speed.per_user_tok_s:,.0f} for each;"
-            f" first token after {speed.ttft_ms:,.0f} ms ({_range(within.ttft_ms)}), then"
-            f" {speed.tpot_ms:,.1f} ms each ({_range(within.tpot_ms)})"
+            f"  [bold]{speed.output_tok_s:,.0f} tokens/s[/] ({_range(within.output_tok_s)}) for"
+            f" {load.concurrency} requests at a time of {load.input_tokens:,} +"
+            f" {load.output_tokens:,} tokens, {speed.per_user_tok_s:,.0f} each"
+        )
+        yield (
+            f"  first token after {speed.ttft_ms:,.0f} ms ({_range(within.ttft_ms)}), then one"
+            f" every {speed.tpot_ms:,.1f} ms ({_range(within.tpot_ms)})"
         )
         yield f"  limited by {_limits(model)}; {_validated(model)}"
         yield (
@@ -80,13 +84,16 @@ def _split(model: ModelProposal) -> str:
 def _memory(model: ModelProposal) -> Table:
     """Return a bar for each run of stages whose ranks hold the same."""
     table = Table(box=None, padding=(0, 1), show_header=False)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column()
     tensor = model.tensor_parallel_size or 1
     ranks = model.memory_by_rank[::tensor]
     for _, same in groupby(ranks, key=lambda rank: (rank.gpu, round(rank.weights_gib, 2))):
         stages = list(same)
         first, last = stages[0], stages[-1]
         which = f"stage {first.stage}" + (f"-{last.stage}" if last is not first else "")
-        state = f"[red]{first.shortfall_gib:.1f} GiB short[/]" if first.shortfall_gib else ""
+        state = f"[red]{first.shortfall_gib:.1f} short[/]" if first.shortfall_gib else ""
         table.add_row(
             f" {which}",
             f"{tensor * len(stages)} x {first.gpu}",
@@ -113,17 +120,22 @@ def parts(rank: RankMemory) -> list[tuple[str, float]]:
 
 def _bar(rank: RankMemory) -> Text:
     bar = Text()
+    filled, drawn = 0.0, 0
     for name, size in parts(rank):
-        cells = round(size / rank.capacity_gib * _BAR)
-        bar.append(("░" if name == "free" else "█") * cells, style=_COLORS[name])
+        filled += size
+        upto = round(filled / rank.capacity_gib * _BAR)
+        bar.append(("░" if name == "free" else "█") * (upto - drawn), style=_COLORS[name])
+        drawn = upto
     return bar
 
 
 def _numbers(rank: RankMemory) -> str:
-    named = {"weights": rank.weights_gib, "activations": rank.activation_gib}
-    named |= {"buffers": rank.graphs_gib + rank.communication_gib, "KV cache": rank.kv_gib}
-    told = ", ".join(f"[{_COLORS[name]}]{name} {size:.1f}[/]" for name, size in named.items())
-    return f"{told} of {rank.capacity_gib:.1f} GiB"
+    other = rank.graphs_gib + rank.communication_gib
+    sizes = (rank.weights_gib, rank.activation_gib, other, rank.kv_gib)
+    told = " + ".join(
+        f"[{color}]{size:.1f}[/]" for color, size in zip(_COLORS.values(), sizes, strict=False)
+    )
+    return f"{told} of {rank.capacity_gib:.1f}"
 
 
 def _range(bounds: tuple[float, float]) -> str:

@@ -37,6 +37,17 @@ def planned_site(
     return load_site(raw), model
 
 
+def to_be_bought(site: Site) -> Site:
+    """Return the site as for somebody who owns none of its GPUs."""
+    nodes = {
+        name: node.model_copy(update={"gpus": node.gpus.model_copy(update={"owned": False})})
+        if node.gpus
+        else node
+        for name, node in site.nodes.items()
+    }
+    return site.model_copy(update={"nodes": nodes})
+
+
 def _with_model(raw: object, models: dict[object, object], model: str) -> object:
     first = next(iter(models.values()), None)
     kept = dict(first) if isinstance(first, dict) else {}

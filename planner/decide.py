@@ -111,7 +111,6 @@ def _reasons(
         for kind in machines.kinds
     )
     total = sum(host.gpus * host.gpu.memory_gib for host in machines.hosts if host.gpu) * usable
-    rank = max(choice.nearest.memory, key=lambda rank: rank.shortfall_gib)
     found = list(remedies(each, known, machines, free))
     help_text = "; or ".join(found) or "no single change that the plan knows makes it fit"
     replicas = f" for each of {each.replicas} replicas" if each.replicas > 1 else ""
@@ -120,11 +119,9 @@ def _reasons(
         f"{replicas}, and {kinds} may use {total:.0f} GiB (gpu_memory_utilization {usable:g}) for"
         " weights, activations and KV cache: it does not fit"
     )
-    return (
-        arithmetic,
-        f"{path}: even as {choice.nearest.candidate.label}, which lacks least, {memory_text(rank)}",
-        f"what would help: {help_text}",
-    )
+    nearest = choice.nearest.candidate.label
+    lacking = f"{path}: even as {nearest}, which lacks least, {memory_text(choice.nearest)}"
+    return arithmetic, lacking, f"what would help: {help_text}"
 
 
 def _links_only(choice: Choice) -> list[str]:

@@ -8,7 +8,6 @@ from planner.architecture import Architecture, Precision
 from planner.catalog import Gpu, Link
 from planner.memory import EngineSettings, Layout
 
-
 MOST_CLIENTS = 65536
 MOST_TOKENS = 2**24
 

@@ -14,7 +14,7 @@ from planner.predict import Prediction, simulate
 
 LINEAR_SHARE = 0.75
 """Of the tokens/s that a link without cost would give: from here on a group grows linearly."""
-ACCEPTABLE_SHARE = 0.6
+ACCEPTABLE_SHARE = 0.55
 """From here on a tensor group over this link is proposed; below, only if the site fixes it."""
 PIPELINE_LOSS = 0.25
 """Of the tokens a second: a pipeline that loses more to its hops is not proposed."""

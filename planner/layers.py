@@ -1,10 +1,13 @@
 """How the layers of a model are dealt out to pipeline stages."""
 
+import math
 from collections.abc import Sequence
 
 from planner.architecture import Architecture, Precision
 from planner.catalog import Gpu
 from planner.memory import GIB, EngineSettings, Layout, RankMemory, memory_by_rank
+
+_GRAPH_GIB = 0.01  # CUDA graphs of one layer, with some to spare
 
 
 def even(layers: int, stages: int) -> tuple[int, ...]:
@@ -35,7 +38,11 @@ def partition(
     alike = len({(gpu.memory_gib, gpu.memory_bandwidth_gb_s) for gpu in gpu_by_stage}) == 1
     if alike and (stages == 1 or all(rank.fits for rank in memory)):
         return plain
-    rooms = [_room(rank, layers) for rank, layers in zip(memory, plain, strict=True)]
+    heaviest = arch.layer_bytes(precision, arch.layers - 1) / tensor / GIB
+    length = settings.max_model_len
+    rooms = [
+        _room(rank, layers, heaviest, length) for rank, layers in zip(memory, plain, strict=True)
+    ]
     speeds = [gpu.memory_bandwidth_gb_s for gpu in gpu_by_stage]
     layer = arch.layer_bytes(precision, arch.layers - 1)
     head = max(arch.head_bytes(precision), arch.embedding_bytes(precision)) / layer
@@ -45,13 +52,11 @@ def partition(
     return _dealt(arch.layers, wanted, rooms)
 
 
-def _room(rank: RankMemory, layers: int) -> int:
-    """Return the layers that fit, by what one layer of this rank weighs."""
-    if rank.kv_gib <= 0 or layers == 0:
-        return max(0, layers - 1)
-    # What one layer adds: its weights are the larger part of `weights_gib`, its cache by tokens.
-    per_layer = rank.weights_gib / layers + rank.kv_bytes_per_token / GIB / layers
-    return max(1, layers + int((rank.kv_gib - rank.shortfall_gib) / per_layer))
+def _room(rank: RankMemory, layers: int, layer_gib: float, length: int) -> int:
+    """Return how many layers a rank holds, with the cache of one request of full length."""
+    request = rank.kv_bytes_per_token * length / GIB
+    slack = rank.kv_gib - request if rank.fits else -rank.shortfall_gib
+    return max(0, layers + math.floor(slack / (layer_gib + request / layers + _GRAPH_GIB)))
 
 
 def _dealt(layers: int, wanted: list[float], rooms: list[int]) -> tuple[int, ...]:

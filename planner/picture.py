@@ -9,8 +9,9 @@ from planner.power import CircuitPower, CircuitState
 from planner.proposal import ModelProposal, Proposal
 
 _MARGIN = 24
-_NODE_W, _GPU_H, _HEAD_H, _GAP = 230, 46, 44, 20
+_NODE_W, _GPU_H, _HEAD_H, _GAP = 230, 54, 44, 20
 _MOST_COLUMNS = 8
+_LEAST_W = 560
 _SWITCH_H = 34
 _CIRCUIT_H = 26
 _STAGE_COLORS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d")
@@ -36,7 +37,7 @@ def picture(plan: Proposal) -> str:
     tallest = max((len(each) for each in slots.values()), default=0)
     row = _HEAD_H + tallest * _GPU_H + _GAP + 16
     rows = -(-len(slots) // columns)
-    width = 2 * _MARGIN + columns * (_NODE_W + _GAP) - _GAP
+    width = max(_LEAST_W, 2 * _MARGIN + columns * (_NODE_W + _GAP) - _GAP)
     top = _MARGIN + 58
     circuits = top + _SWITCH_H + _GAP + rows * row
     height = circuits + (len(plan.power.circuits) + 1) * (_CIRCUIT_H + 6) + _MARGIN
@@ -66,8 +67,8 @@ def _slots(plan: Proposal) -> dict[str, list[_Slot]]:
                 slots[node] += [_Slot(model, memory, text)] * each
     for node, count in plan.gpus_by_node.items():
         free = count - len(slots[node])
-        used = any(node in model.nodes for model in plan.models.values())
-        slots[node] += [_Slot(None, None, "another replica or stage" if used else "idle")] * free
+        more = any(node in model.nodes and model.replicas > 1 for model in plan.models.values())
+        slots[node] += [_Slot(None, None, "another replica" if more else "idle")] * free
     return slots
 
 
@@ -126,10 +127,16 @@ def _nodes(
                 f' stroke="{wire}" stroke-width="2"/>'
             )
         yield _box(_Area(x, y, _NODE_W, height), "#fafafa", "#888888")
-        yield _text(x + 10, y + 18, node, font_weight="bold")
+        yield _text(x + 10, y + 18, f"{node}: {_cards(gpus)}", font_weight="bold")
         yield _text(x + 10, y + 34, _draw(plan, node), fill="#555555", font_size="11")
         for place, slot in enumerate(gpus):
             yield from _gpu(slot, x + 8, y + _HEAD_H + place * _GPU_H)
+
+
+def _cards(gpus: list[_Slot]) -> str:
+    """Return a node's GPUs; the model is that of the ranks on it, where there are any."""
+    kind = next((slot.memory.gpu for slot in gpus if slot.memory), "GPU")
+    return f"{len(gpus)} x {kind}"
 
 
 def _draw(plan: Proposal, node: str) -> str:
@@ -141,15 +148,15 @@ def _draw(plan: Proposal, node: str) -> str:
 def _gpu(slot: _Slot, x: float, y: float) -> Iterator[str]:
     width = _NODE_W - 16
     yield _box(_Area(x, y, width, _GPU_H - 6), "#eeeeee", "#bbbbbb")
-    if slot.memory:
-        rank = slot.memory
+    if rank := slot.memory:
         color = _STAGE_COLORS[rank.stage % len(_STAGE_COLORS)]
         weights = min(1.0, rank.weights_gib / rank.capacity_gib)
         cache = min(1 - weights, rank.kv_gib / rank.capacity_gib)
-        yield _box(_Area(x, y + 24, width * weights, 12), color)
-        yield _box(_Area(x + width * (1 - cache), y + 24, width * cache, 12), "#b7dfb0")
-        sizes = f"{rank.weights_gib:.1f} + {rank.kv_gib:.1f} GiB"
-        yield _text(x + 4, y + 34, sizes, font_size="10")
+        yield _box(_Area(x + 4, y + 35, (width - 8) * weights, 9), color)
+        start = x + 4 + (width - 8) * (1 - cache)
+        yield _box(_Area(start, y + 35, (width - 8) * cache, 9), "#b7dfb0")
+        sizes = f"weights {rank.weights_gib:.1f}, KV cache {rank.kv_gib:.1f} GiB"
+        yield _text(x + 4, y + 29, f"{sizes} of {rank.capacity_gib:.0f}", font_size="10")
     yield _text(x + 4, y + 16, _cut(slot.text), font_size="11")
 
 

@@ -201,7 +201,11 @@ def _lasts(circuit: Circuit, full: float) -> float | None:
 
 
 def _told(name: str, circuit: Circuit, full: float, breaker: float, continuous: float) -> str:
-    """Return what a circuit's load means; times to trip as UL 489 asks of a breaker."""
+    """Return what a circuit's load means.
+
+    UL 489 has breakers of up to 50 A trip within an hour at 135 %, of up to 30 A within two
+    minutes at 200 %; others take somewhat longer.
+    """
     rating = f"{circuit.amps:g} A x {circuit.volts} V = {breaker:.0f} W"
     load = f"circuit {name} carries up to {full:.0f} W"
     if full <= continuous:

@@ -107,14 +107,19 @@ def _proposals(
                 left = _limited_speed(chosen, load, min(1.0, limit / board))
                 lost = 1 - left / chosen.prediction.output_tok_s
                 yield f"limiting GPUs to {limit} W costs about {max(0.0, lost):.0%} of the tokens/s"
-        if each.nodes:
-            yield (
-                f"a UPS for circuit {each.circuit}: {each.ups_watts:.0f} W,"
-                f" {each.ups_watt_hours:.0f} Wh for {site.power.ups_minutes:g} minutes at full load"
-            )
         if each.ups_minutes is not None:
             lasts = f"lasts {each.ups_minutes:.0f} minutes" if each.ups_minutes else "is overloaded"
             yield f"the UPS of circuit {each.circuit} {lasts} at full load"
+    sizes = [
+        f"{each.circuit} {each.ups_watts:,.0f} W and {each.ups_watt_hours:,.0f} Wh"
+        for each in circuits
+        if each.nodes
+    ]
+    if sizes:
+        yield f"UPS for {site.power.ups_minutes:g} minutes at full load: {', '.join(sizes)}"
+    unknown = [each.node for each in nodes_power(site, {}) if not each.known]
+    if circuits and unknown:
+        yield f"what the GPUs of {', '.join(unknown)} draw is unknown: they are in no sum"
     unplaced = [name for name, node in site.nodes.items() if not node.circuit]
     if circuits and unplaced:
         yield f"no circuit is given for {', '.join(unplaced)}: their load is in no sum"

@@ -15,21 +15,25 @@ _LOWER = (Precision.FP8, Precision.INT4)
 _NAMES = {Precision.FP8: "FP8", Precision.INT4: "int4 (AWQ or GPTQ)"}
 _UTILIZATION = 0.95
 _SHORTEST = 1024
-_MOST_NODES = 64
+_MORE_NODES = (1, 2, 3, 4, 6, 8, 12, 16)
 _VENDORS = ("nvidia",)  # what the images run on
 _MEMORY_CLASS_GIB = 8  # cards are sold by 24, 32, 48 … GB: what a program can use is a bit less
 
 
 def first_fit(
-    workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, int]
+    workload: Workload,
+    known: Known,
+    fleet: Fleet,
+    free: Mapping[str, int],
+    least_ranks: int = 1,
 ) -> Fitted | None:
-    """Return the first split that fits into memory, None where none does.
+    """Return the first split of so many ranks that fits into memory, None where none does.
 
     Its tensor groups stay inside their nodes: whether they may span some is no matter of memory.
     """
     largest = max((host.gpu.memory_gib for host in fleet.hosts if host.gpu), default=1.0)
     usable = largest * GIB * workload.settings.gpu_memory_utilization
-    least = max(1, int(known.arch.weight_bytes(known.precision) / usable))
+    least = max(least_ranks, int(known.arch.weight_bytes(known.precision) / usable))
     for each in fitted(workload, known, fleet, free, least):
         if isinstance(each, Fitted) and not each.shortfall_gib and each.candidate.group_nodes == 1:
             return each
@@ -80,14 +84,15 @@ def _settings(
 def _more_nodes(workload: Workload, known: Known, fleet: Fleet) -> Iterator[str]:
     """Yield how many more nodes like the largest would do."""
     model = max(fleet.hosts, key=lambda host: host.gpus)
-    for more in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48):
-        if len(fleet.hosts) + more > _MOST_NODES:
-            return
+    if model.gpu is None:
+        return
+    alike = tuple(host for host in fleet.hosts if host.gpu == model.gpu)
+    for more in _MORE_NODES:
         added = tuple(
             Host(f"new{i}", model.gpus, model.gpu, model.link, owned=False) for i in range(more)
         )
-        grown = replace(fleet, hosts=(*fleet.hosts, *added))
-        if first_fit(workload, known, grown, all_free(grown)) and model.gpu:
+        grown = replace(fleet, hosts=(*alike, *added))
+        if first_fit(workload, known, grown, all_free(grown), sum(h.gpus for h in alike) + 1):
             nodes = "one more node" if more == 1 else f"{more} more nodes"
             yield f"{nodes} of {model.gpus} x {model.gpu.title} would make it fit"
             return
@@ -97,16 +102,18 @@ def _larger_cards(workload: Workload, known: Known, fleet: Fleet) -> Iterator[st
     """Yield the smallest cards that would do in the places of those there are."""
     smallest = min((host.gpu.memory_gib for host in fleet.hosts if host.gpu), default=0.0)
     forms = {host.gpu.form for host in fleet.hosts if host.gpu}
-    cards = sorted((gpu for gpu in buyable() if gpu.form in forms), key=lambda gpu: gpu.memory_gib)
+    sizes = sorted((gpu for gpu in buyable() if gpu.form in forms), key=lambda gpu: gpu.memory_gib)
     enough = [
         gpu
-        for gpu in cards
+        for gpu in sizes
         if gpu.memory_gib > smallest + 1 and first_fit(workload, known, *_swapped(fleet, gpu))
     ]
     if enough:
         least = enough[0].memory_gib + _MEMORY_CLASS_GIB / 2
         names = ", ".join(gpu.title for gpu in enough if gpu.memory_gib <= least)
-        yield f"{fleet.gpus} cards with more memory in their places would make it fit: {names}"
+        cards = "a card" if fleet.gpus == 1 else f"{fleet.gpus} cards"
+        place = "its place" if fleet.gpus == 1 else "their places"
+        yield f"{cards} with more memory in {place} would make it fit: {names}"
 
 
 def _swapped(fleet: Fleet, gpu: Gpu) -> tuple[Fleet, Mapping[str, int]]:

@@ -19,6 +19,8 @@ _OTHER_KERNELS = 8
 """Beside GEMMs: two norms, rope, cache write, attention (two), quantisation, activation."""
 _ROUTING_KERNELS = 5
 """Of a MoE layer: gate, top-k, sorting tokens by expert, activation, weighted sum."""
+_LATENT_GEMMS = 6
+"""Of MLA: compressing, expanding queries, absorbing keys and values, output."""
 _ELEMENT_BYTES = 2
 _UNPACKED = frozenset({Precision.INT4, Precision.MXFP4})
 
@@ -108,7 +110,7 @@ class Stage:
         attention = self._attention_gemms(tokens, linear)
         time = attention.times(self.layers)
         kernels = _OTHER_KERNELS * self.layers
-        gemms = 2 * self.layers
+        gemms = (_LATENT_GEMMS if arch.latent else 2) * self.layers
         experts = 0.0
         if dense := self.layers - self._moe:
             time += self._ffn(tokens, arch.intermediate, linear).times(dense)

@@ -6,8 +6,8 @@ has room. All clients send their first request at once; from then on each sends 
 last is answered, and that misses the step that is already under way. Steps between two events are
 taken together, so that a run costs microseconds.
 
-Which step does what never depends on how long steps take: a run is the same sequence of steps on
-any hardware, so that a faster link or card never makes a prediction worse.
+Which step does what never depends on how long steps take: with the same cache, a run is the same
+sequence of steps on any hardware, so that a faster link or card never makes a prediction worse.
 """
 
 import heapq

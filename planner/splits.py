@@ -9,9 +9,9 @@ from planner.constants import CONSTANTS
 from planner.deployment import Deployment, Load
 from planner.fleet import Fleet
 from planner.interconnect import Consequence, Rule, floor_text, pipeline_rule, tensor_rule, too_slow
-from planner.memory import GIB, Layout, RankMemory, memory_by_rank
+from planner.memory import GIB, Layout, RankMemory, kv_cache_tokens, memory_by_rank
 from planner.pipeline import Pipeline
-from planner.predict import Prediction, cache_tokens, predict
+from planner.predict import Prediction, predict
 from planner.roofline import Batch
 from planner.workload import Known, Workload
 
@@ -77,11 +77,12 @@ def choose(workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, in
     working = [each for each in every if each.shortfall_gib == 0]
     rules: dict[_Group, Consequence] = {}
     allowed = [each for each in working if _may_span(each, workload, rules, rejected)]
-    ranked = sorted(allowed, key=lambda each: -_estimate(each.deployment, workload.load))
+    guessed = [(_estimate(each, workload.load), each) for each in allowed]
+    guessed.sort(key=lambda pair: -pair[0])
     scored: list[Scored] = []
-    for each in ranked:
+    for guess, each in guessed:
         if len(scored) >= _PREDICTED:
-            rejected.append(_outdone(each, ranked[0], workload.load))
+            rejected.append(_outdone(each, guess, guessed[0]))
         elif fast := _scored(each, workload, rejected):
             scored.append(fast)
     rejected += [_too_large(each) for each in too_large]
@@ -175,18 +176,20 @@ def _misplaced(candidate: Candidate) -> str:
 
 
 def _too_large(fitted: Fitted) -> Rejected:
+    return Rejected(fitted.candidate.label, memory_text(fitted))
+
+
+def memory_text(fitted: Fitted) -> str:
+    """Return the arithmetic of the rank that lacks most."""
     rank = max(fitted.memory, key=lambda rank: rank.shortfall_gib)
-    return Rejected(fitted.candidate.label, memory_text(rank))
-
-
-def memory_text(rank: RankMemory) -> str:
-    """Return the arithmetic of a rank on which the model does not fit."""
+    length = fitted.deployment.settings.max_model_len
     rest = rank.activation_gib + rank.graphs_gib + rank.communication_gib
-    stage = f"a rank of stage {rank.stage}" if rank.stage else "a rank"
+    stage = f"a rank of stage {rank.stage}" if fitted.candidate.pipeline > 1 else "a rank"
     return (
-        f"{stage} needs {rank.weights_gib:.1f} GiB for weights, {rest:.1f} GiB for activations,"
-        f" graphs and buffers, and the KV cache of one request, but may use"
-        f" {rank.usable_gib:.1f} GiB of its {rank.gpu}: {rank.shortfall_gib:.1f} GiB short"
+        f"{stage} needs {rank.weights_gib:.1f} GiB for weights, {rest:.1f} for activations, graphs"
+        f" and buffers, {rank.kv_bytes_per_token * length / GIB:.1f} for the KV cache of one"
+        f" request of {length} tokens, and may use {rank.usable_gib:.1f} GiB of its {rank.gpu}:"
+        f" {rank.shortfall_gib:.1f} GiB short"
     )
 
 
@@ -236,11 +239,11 @@ def _group_rule(each: Fitted, load: Load) -> Consequence:
     return tensor_rule(alone, load, candidate.group_nodes, candidate.inside)
 
 
-def _estimate(deployment: Deployment, load: Load) -> float:
+def _estimate(each: Fitted, load: Load) -> float:
     """Return output tokens/s from one prefill and one decode step, to sort candidates by."""
-    pipeline = Pipeline(deployment, CONSTANTS)
+    pipeline = Pipeline(each.deployment, CONSTANTS)
     length = load.input_tokens + load.output_tokens
-    running = max(1, min(load.concurrency, cache_tokens(deployment, length) // length))
+    running = max(1, min(load.concurrency, kv_cache_tokens(each.memory) // length))
     context = load.input_tokens + load.output_tokens / 2
     decode = pipeline.round_s(Batch(running, running * context, sampled=running))
     prompts = running * load.input_tokens
@@ -249,11 +252,12 @@ def _estimate(deployment: Deployment, load: Load) -> float:
     return running * load.output_tokens / (load.output_tokens * decode + prefill)
 
 
-def _outdone(fitted: Fitted, best: Fitted, load: Load) -> Rejected:
-    share = _estimate(fitted.deployment, load) / _estimate(best.deployment, load)
+def _outdone(each: Fitted, guess: float, best: tuple[float, Fitted]) -> Rejected:
+    first, fastest = best
     return Rejected(
-        fitted.candidate.label,
-        f"about {1 - share:.0%} fewer tokens/s than {best.candidate.label}, by its steps alone",
+        each.candidate.label,
+        f"about {1 - guess / first:.0%} fewer tokens/s than {fastest.candidate.label}, by its"
+        " steps alone",
     )
 
 

@@ -83,9 +83,10 @@ class Evidence:
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Return the verdict on one model of a site."""
+    """Return the verdict on one model of a site; one card is no answer to several models."""
     cost = _site_cost(evidence)
-    card = one_card(evidence.site, evidence.decision) if evidence.fleet.is_known else None
+    alone = evidence.fleet.is_known and len(evidence.site.models) == 1
+    card = one_card(evidence.site, evidence.decision) if alone else None
     verdict, reasons = _verdict(evidence, cost, card)
     return Judgement(verdict=verdict, reasons=tuple(reasons)[:_REASONS], cost=cost, one_card=card)
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pulumi
 import pytest
@@ -14,6 +15,7 @@ from pulumi import runtime
 from pulumi.runtime import mocks, rpc
 
 from components.appliance import Appliance, ApplianceArgs
+from components.program import run as run_program
 from planner.plan import plan
 from stack.load import load_site, read_stack
 from tests.unit.sites import changed
@@ -154,6 +156,43 @@ def test_real_machines_are_reached_by_their_pinned_host_keys(environment: str) -
     assert not engine.of_type("LabNode")
     for host in engine.of_type("HostState").values():
         assert host["connection"]["host_key"].startswith("ssh-")
+
+
+def _serving_environment(raw: dict[str, Any]) -> dict[str, str]:
+    raw["images"] = {"vllm": "cpu"}
+    (application,) = declare(raw).of_type("ServeApplication").values()
+    (service,) = application["config"]["applications"]
+    found: dict[str, str] = service["args"]["llm_configs"][0]["runtime_env"]["env_vars"]
+    return found
+
+
+def test_vllm_is_told_the_layers_only_where_they_are_not_its_own_partition() -> None:
+    equal = read_stack("homelab-4x2")
+    assert isinstance(equal, dict)
+    assert "VLLM_PP_LAYER_PARTITION" not in _serving_environment(equal)
+    uneven = changed("homelab-4x2", "nodes.n1.gpus.model", "rtx-6000-ada")
+    uneven["models"]["chat"]["parallelism"] = {"tensor": 2, "pipeline": 4}
+    layers = _serving_environment(uneven)["VLLM_PP_LAYER_PARTITION"].split(",")
+    assert sum(map(int, layers)) == 80
+    assert len(set(layers)) > 1
+
+
+def test_the_preview_tells_the_plan_in_short(caplog: pytest.LogCaptureFixture) -> None:
+    raw = read_stack("homelab-4x2")
+    assert isinstance(raw, dict)
+    raw["images"] = {"vllm": "cpu"}
+    with caplog.at_level("INFO"):
+        declare(raw)
+    assert "llama-3.3-70b: tensor 2 x pipeline 4" in caplog.text
+    assert "tokens/s predicted for 32 requests" in caplog.text
+
+
+def test_a_site_that_cannot_work_is_refused_before_anything_is_declared() -> None:
+    raw = changed("homelab-4x2", "models.chat.source", "hf:org/Llama-3.1-405B-AWQ")
+    config = mock.Mock(spec=pulumi.Config)
+    config.get_object.return_value = raw
+    with pytest.raises(pulumi.RunError, match=r"202 GiB of weights, and 8 x rtx-4090"):
+        run_program(config, "homelab-4x2")
 
 
 def components() -> list[type[pulumi.ComponentResource]]:
