@@ -1,6 +1,6 @@
 """Alpha-beta times against measured points."""
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from planner.catalog import Link, link, links
 from planner.collectives import allreduce_s, exchange_s, hop_s
 from planner.constants import Constants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNIT = Constants(link=1.0)
 
