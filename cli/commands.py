@@ -125,24 +125,30 @@ def test(
 @app.command()
 def lock(
     names: Annotated[list[str] | None, typer.Argument(help="images; all when left out")] = None,
+    *,
+    upgrade: Annotated[
+        list[str] | None,
+        typer.Option(help="package to choose anew, or a pattern such as 'nvidia-*' or '*'"),
+    ] = None,
 ) -> None:
-    """Resolve images' packages and write their locks."""
+    """Resolve images' packages and write their locks; what is locked stays where it fits."""
     from cli.images import write_locks
 
-    write_locks(names or [])
+    write_locks(names or [], upgrade or [])
 
 
 @app.command()
 def build(
     name: str,
     variant: Annotated[str | None, typer.Option(help="one of the image's variants")] = None,
+    stack: Stack = "lab",
     *,
     as_json: Json = False,
 ) -> None:
     """Build one image from its lock into the store."""
     from cli.images import build_image
 
-    built = build_image(name, variant)
+    built = build_image(name, variant, stack)
     if as_json:
         sys.stdout.write(built.model_dump_json() + "\n")
     else:

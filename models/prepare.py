@@ -35,6 +35,12 @@ class Snapshot:
         return f"sha256:{sources.digest(self.files)}"
 
 
+def kept_folder(source: str, revision: str, pad_heads_to: int | None, store: Path) -> Path:
+    """Return where the store keeps a model's snapshot, whether or not it is there yet."""
+    name = sources.folder_name(source, revision, pad_heads_to)
+    return store / "models" / f"{name}-v{CONVERTER}"
+
+
 def snapshot(
     source: str,
     revision: str,
@@ -49,7 +55,7 @@ def snapshot(
     """
     parsed = sources.parse(source, revision)
     name = sources.folder_name(source, revision, pad_heads_to)
-    kept = store / "models" / f"{name}-v{CONVERTER}"
+    kept = kept_folder(source, revision, pad_heads_to, store)
     if not (kept / "files.json").exists():
         origin = sources.fetch(parsed, store, progress)
         if origin.is_dir():

@@ -29,6 +29,7 @@ from stack.values import (
     Revision,
     SettingName,
     Source,
+    Url,
     UserName,
     Whole,
 )
@@ -271,6 +272,11 @@ class Images(Settings):
     vllm: Variant | None = Field(
         default=None, description="Variant of the vLLM image; cpu in a twin, else cuda."
     )
+    debian_snapshot: Url | None = Field(
+        default=None,
+        description="Archive of Debian packages, asked for locked versions that mirrors dropped: "
+        "https://snapshot.debian.org or one that speaks as it does.",
+    )
 
 
 class Registry(Settings):
@@ -344,7 +350,7 @@ class Site(Settings):
     nodes: dict[NodeName, Node] = Field(min_length=1, description="Machines by host name.")
     power: Power = Field(default=Power(), description="Where the electricity comes from.")
     models: dict[Name, Model] = Field(min_length=1, description="Models to serve, by name.")
-    images: Images = Field(default=Images(), description="Variants of the images.")
+    images: Images = Field(default=Images(), description="Variants of the images, and sources.")
     registry: Registry = Field(
         default=Registry(), description="The site's container image registry."
     )

@@ -1,40 +1,77 @@
 """Images from locks: bit for bit the same on any machine, without a daemon."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from images.builder import archive, declaration, lock_model, oci
 from images.builder import resolve as resolving
-from images.builder.build import Built, Expected, build, check, expected
+from images.builder.build import Built, Expected, Sources, build, check, expected
 from images.builder.declaration import names, variants
-from images.builder.lock_model import LockChange
+from images.builder.lock_model import Lock, LockChange
 from images.builder.oci import Layer, Manifest
-from images.builder.store import Store
+from images.builder.store import Store, told_when_full
 
 __all__ = [
     "Built",
     "Expected",
     "Layer",
+    "Lock",
     "LockChange",
     "Manifest",
+    "Sources",
     "build",
     "check",
     "docker_archive",
     "expected",
     "lock",
+    "locked",
     "manifest",
     "names",
     "push",
+    "recall",
+    "size_bytes",
     "unpack",
     "variants",
 ]
 
 
-def lock(name: str, variant: str, store: Path, progress: Callable[[str], None]) -> LockChange:
-    """Resolve a declaration anew and write its lock (`./rackform lock NAME`)."""
+def lock(
+    name: str,
+    variant: str,
+    store: Path,
+    progress: Callable[[str], None],
+    upgrade: Sequence[str] = (),
+) -> LockChange:
+    """Resolve a declaration and write its lock (`./rackform lock NAME`).
+
+    Versions stay as they were locked where they still fit; `upgrade` holds name patterns of the
+    packages that are chosen anew all the same.
+    """
     definition = declaration.load(name, variant)
-    return lock_model.write(definition, resolving.resolve(definition, Store(store), progress))
+    held = Store(store)
+    with told_when_full(store), held.used():
+        before = lock_model.last(definition)
+        fresh = resolving.resolve(definition, held, progress, before, upgrade)
+        return lock_model.write(definition, fresh, held)
+
+
+def locked(name: str, variant: str) -> Lock | None:
+    """Return the lock as it stands, however old; None where there is none that is whole."""
+    return lock_model.last(declaration.load(name, variant))
+
+
+def recall(sha256: str, name: str, variant: str, store: Path) -> Lock | None:
+    """Return the lock with this checksum: the repository's, or one that the store has met."""
+    current = locked(name, variant) if name in names() and variant in variants(name) else None
+    if current and current.sha256 == sha256:
+        return current
+    return lock_model.recall(sha256, store)
+
+
+def size_bytes(digest: str, store: Path) -> int:
+    """Return the size of an image of the store, its layers unpacked as they are kept."""
+    return sum(layer.size for layer in oci.read_manifest(digest, Store(store)).layers)
 
 
 def manifest(digest: str, store: Path) -> Manifest:

@@ -35,6 +35,7 @@ class Manifest(BaseModel):
 
     digest: str
     size: int
+    media_type: str
     name: str
     variant: str
     config: Blob
@@ -84,12 +85,13 @@ def read_manifest(digest: str, store: Store) -> Manifest:
     document = json.loads(raw)
     config = Blob(digest=document["config"]["digest"], size=document["config"]["size"])
     with store.open(config.digest) as handle:
-        labels = json.load(handle)["config"]["Labels"]
+        labels = json.load(handle).get("config", {}).get("Labels") or {}
     return Manifest(
         digest=digest,
         size=len(raw),
-        name=labels[NAME_LABEL],
-        variant=labels[VARIANT_LABEL],
+        media_type=document.get("mediaType", MANIFEST),
+        name=labels.get(NAME_LABEL, "upstream"),
+        variant=labels.get(VARIANT_LABEL, "default"),
         config=config,
         layers=[Blob(digest=item["digest"], size=item["size"]) for item in document["layers"]],
     )

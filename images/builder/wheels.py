@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -21,8 +22,8 @@ COMPILE_TIMEOUT_S = 600
 INSTALL_TIMEOUT_S = 1800
 
 
-def resolve(python: Python, folder: Path) -> list[Wheel]:
-    """Resolve requirements to wheels, sorted by name.
+def resolve(python: Python, folder: Path, keep: Mapping[str, str]) -> list[Wheel]:
+    """Resolve requirements to wheels, sorted by name; versions in `keep` stay where they fit.
 
     Raises:
         RackformError: they contradict each other, or something has no wheel for the image.
@@ -30,6 +31,8 @@ def resolve(python: Python, folder: Path) -> list[Wheel]:
     """
     with tempfile.TemporaryDirectory() as work:
         out = Path(work) / "pylock.toml"
+        if keep:  # uv prefers what the file that it writes held before
+            out.write_text(_preferred(keep), encoding="utf-8")
         overrides = ["--overrides", str(folder / python.overrides)] if python.overrides else []
         run_uv(
             ["pip", "compile", "--quiet", "--format", "pylock.toml", "--no-header",
@@ -37,6 +40,7 @@ def resolve(python: Python, folder: Path) -> list[Wheel]:
              "--python-platform", UV_PLATFORM, *overrides, "--output-file", str(out),
              str(folder / python.requirements)],
             COMPILE_TIMEOUT_S,
+            purpose=f"images/{folder.name}/{python.requirements} can't be resolved: correct it",
         )  # fmt: skip
         document = tomllib.loads(out.read_text(encoding="utf-8"))
     ranks = {tag: rank for rank, tag in enumerate(_tags(python.version))}
@@ -83,7 +87,12 @@ def install(wheels: list[Wheel], version: str, target: Path) -> None:
         )  # fmt: skip
 
 
-def run_uv(arguments: list[str], timeout_s: float) -> None:
+def _preferred(keep: Mapping[str, str]) -> str:
+    listed = "".join(f'[[packages]]\nname = "{n}"\nversion = "{v}"\n' for n, v in keep.items())
+    return f'lock-version = "1.0"\ncreated-by = "uv"\n{listed}'
+
+
+def run_uv(arguments: list[str], timeout_s: float, purpose: str | None = None) -> None:
     beside = Path(sys.executable).with_name("uv")
     program = str(beside) if beside.exists() else shutil.which("uv")
     if program is None:
@@ -98,7 +107,9 @@ def run_uv(arguments: list[str], timeout_s: float) -> None:
             "check that the Python index can be reached"
         ) from None
     if done.returncode:
-        raise RackformError(f"uv {arguments[1]} failed: {done.stderr.strip()[-1500:]}")
+        raise RackformError(
+            f"{purpose or f'uv {arguments[1]} failed'}: {done.stderr.strip()[-1500:]}"
+        )
 
 
 def _tags(version: str) -> list[Tag]:
