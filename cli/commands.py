@@ -153,3 +153,29 @@ def build(
         sys.stdout.write(built.model_dump_json() + "\n")
     else:
         err.print(f"{built.digest} {built.size_bytes / 1e6:.0f} MB in {built.seconds:.1f} s")
+
+
+@app.command()
+def sbom(
+    name: str,
+    variant: Annotated[str | None, typer.Option(help="one of the image's variants")] = None,
+    stack: Stack = "lab",
+) -> None:
+    """Print what an image is made of, with licences, as CycloneDX."""
+    from cli.images import sbom as document
+
+    sys.stdout.write(document(name, variant, stack))
+
+
+@app.command()
+def closure(
+    stack: Stack = "lab",
+    *,
+    as_tree: Annotated[bool, typer.Option("--tree", help="with all that it is made of")] = False,
+) -> None:
+    """Print the one hash over all that the stack will run."""
+    from cli.closure import of_stack, tree
+
+    found = of_stack(stack)
+    for line in tree(found) if as_tree else [found.hash]:
+        sys.stdout.write(f"{line}\n")

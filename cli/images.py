@@ -114,3 +114,20 @@ def known(name: str) -> str:
     if name not in builder.names():
         raise InputError(f"{name} is no image: use one of {', '.join(builder.names())}")
     return name
+
+
+def sbom(name: str, variant: str | None, stack: str) -> str:
+    """Return an image's software bill of materials, building the image if the store lacks it.
+
+    Raises:
+        InputError: there is no such image, or it comes from upstream as it is.
+
+    """
+    built = build_image(name, variant, stack)
+    text = builder.sbom_document(built.input_hash, store_dir())
+    if text is None:
+        raise InputError(
+            f"{name} is taken from upstream as it is, without a list of what is in it: "
+            "ask its makers for one"
+        )
+    return text

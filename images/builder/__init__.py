@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from images.builder import archive, declaration, lock_model, oci
+from images.builder import archive, declaration, index, lock_model, oci
 from images.builder import resolve as resolving
 from images.builder.build import Built, Expected, Sources, build, check, expected
 from images.builder.declaration import names, variants
@@ -30,6 +30,7 @@ __all__ = [
     "names",
     "push",
     "recall",
+    "sbom_document",
     "size_bytes",
     "unpack",
     "variants",
@@ -72,6 +73,15 @@ def recall(sha256: str, name: str, variant: str, store: Path) -> Lock | None:
 def size_bytes(digest: str, store: Path) -> int:
     """Return the size of an image of the store, its layers unpacked as they are kept."""
     return sum(layer.size for layer in oci.read_manifest(digest, Store(store)).layers)
+
+
+def sbom_document(input_hash: str, store: Path) -> str | None:
+    """Return the CycloneDX document of an image of the store; None for one without."""
+    found = index.indexed(store, input_hash)
+    if found is None or found.sbom is None:
+        return None
+    with Store(store).open(found.sbom) as handle:
+        return handle.read().decode()
 
 
 def manifest(digest: str, store: Path) -> Manifest:

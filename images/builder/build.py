@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from images.builder import apt, declaration, lock_model, oci, resolve, upstream
+from images.builder import apt, declaration, layout, lock_model, oci, resolve, upstream
 from images.builder.declaration import Definition
 from images.builder.index import Indexed, indexed
 from images.builder.lock_model import Lock
 from images.builder.oci import Layer
-from images.builder.recipe import FORMAT, Progress, Recipe
+from images.builder.recipe import FORMATS, Progress, Recipe
 from images.builder.store import Store, hash_of, told_when_full
 from remote.errors import RackformError
 from stack.errors import InputError
@@ -136,6 +136,7 @@ def _find_or_make(
         found = _make(definition, lock, store, progress)
         lock_model.remember(lock, store)
         store.write_json("index", key, found.model_dump_json() + "\n")
+    layout.write(store)
     return key, found
 
 
@@ -150,6 +151,7 @@ def _make(definition: Definition, lock: Lock, store: Store, progress: Progress) 
         digest, image_id = oci.put_image(store, definition, layers)
     else:
         raise InputError(f"images/{definition.name} has a lock of another kind: lock it again")
+    sbom_manifest, document = _sbom(definition, digest, lock, layers, store)
     return Indexed(
         name=definition.name,
         variant=definition.variant,
@@ -159,7 +161,19 @@ def _make(definition: Definition, lock: Lock, store: Store, progress: Progress) 
         lock_sha256=lock.sha256,
         packages=lock.packages(),
         files=definition.files,
+        sbom=document,
+        sbom_manifest=sbom_manifest,
     )
+
+
+def _sbom(
+    definition: Definition, digest: str, lock: Lock, layers: list[Layer], store: Store
+) -> tuple[str | None, str | None]:
+    if lock.upstream:
+        return None, None
+    from images.builder import sbom  # noqa: PLC0415 - a quarter of a second of every preview
+
+    return sbom.attach(f"{definition.name}/{definition.variant}", digest, lock, layers, store)
 
 
 def check(digest: str, store: Path) -> list[str]:
@@ -179,7 +193,7 @@ def check(digest: str, store: Path) -> list[str]:
 
 
 def input_hash(definition: Definition, lock: Lock) -> str:
-    return hash_of(FORMAT, definition.checksum, lock.sha256)
+    return hash_of(FORMATS, definition.checksum, lock.sha256)
 
 
 def _pinned(name: str, variant: str, key: str, store: Path) -> Indexed:

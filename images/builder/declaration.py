@@ -73,6 +73,13 @@ class Stubs(Declared):
     reason: str
 
 
+class Group(Declared):
+    """Packages that get a layer of their own, since they change together and rarely."""
+
+    name: str
+    wheels: list[str] = Field(description="name patterns")
+
+
 class Python(Declared):
     """A virtual environment made from wheels alone."""
 
@@ -80,9 +87,8 @@ class Python(Declared):
     prefix: str = "/opt/venv"
     requirements: str = "requirements.in"
     overrides: str | None = None
-    layers: list[list[str]] = Field(
-        default=[],
-        description="name patterns of what gets a layer of its own, since it rarely changes",
+    layers: list[Group] = Field(
+        default=[], description="those that change least first; the rest is one layer"
     )
     trims: list[Trim] = []
     stubs: Stubs | None = None

@@ -20,6 +20,10 @@ class Indexed(BaseModel):
     lock_sha256: str
     packages: dict[str, str]
     files: dict[str, str]
+    sbom: str | None = None
+    """Digest of its CycloneDX document; an image from upstream has none."""
+    sbom_manifest: str | None = None
+    """Digest of the manifest that refers to the image and holds the document."""
 
     def all_cached(self) -> "Indexed":
         layers = [layer.model_copy(update={"cached": True}) for layer in self.layers]

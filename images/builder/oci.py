@@ -44,24 +44,23 @@ class Manifest(BaseModel):
 
 def put_image(store: Store, definition: Definition, layers: list[Layer]) -> tuple[str, str]:
     """Write configuration and manifest; return the manifest's digest and the image ID."""
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH))
     config = store.put(
-        _json(
+        as_json(
             {
-                "created": created,
+                "created": created(),
                 "architecture": "amd64",
                 "os": "linux",
                 "config": _runtime(definition),
                 "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
                 "history": [
-                    {"created": created, "created_by": f"rackform: {layer.name}"}
+                    {"created": created(), "created_by": f"rackform: {layer.name}"}
                     for layer in layers
                 ],
             }
         )
     )
     manifest = store.put(
-        _json(
+        as_json(
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
@@ -97,6 +96,11 @@ def read_manifest(digest: str, store: Store) -> Manifest:
     )
 
 
+def created() -> str:
+    """Return the time that everything bears, as the specification writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH))
+
+
 def _runtime(definition: Definition) -> dict[str, object]:
     spec: Variant = definition.spec
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -116,5 +120,5 @@ def _runtime(definition: Definition) -> dict[str, object]:
     return {key: value for key, value in held.items() if value is not None}
 
 
-def _json(document: object) -> bytes:
+def as_json(document: object) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -13,8 +13,9 @@ from images.builder.python_env import Group, PythonLayers
 from images.builder.store import Store, hash_of
 from remote.errors import RackformError
 
-FORMAT = 1
-"""Raised when the builder makes other bytes from the same inputs, so that nothing stale is used."""
+FORMATS = {Method.INSTALL.value: 1, Method.EXTRACT.value: 2, "python": 1, "files": 1, "tools": 1}
+"""By kind of layer, raised when the builder makes other bytes from the same inputs, so that nothing
+stale is used."""
 
 Progress = Callable[[str], None]
 
@@ -39,7 +40,7 @@ class Recipe:
             for group in self._python(made[0].digest)
         ]
         if self.spec.files or self.spec.folders or self.spec.user:
-            key = hash_of("files", FORMAT, self.definition.checksum)
+            key = hash_of("files", FORMATS["files"], self.definition.checksum)
             made.append(self._layer("files", key, self._write_files))
         return made
 
@@ -53,11 +54,10 @@ class Recipe:
 
     @property
     def _base_key(self) -> str:
-        return hash_of(
-            "debian", FORMAT, self.debian.model_dump(mode="json", exclude={"packages"}),
-            [p.sha256 for p in self.lock.debian],
-            self.spec.bind_low_ports,
-        )  # fmt: skip
+        how = self.debian.model_dump(mode="json", exclude={"packages"})
+        packages = [p.sha256 for p in self.lock.debian]
+        made_by = FORMATS[self.debian.method.value]
+        return hash_of("debian", made_by, how, packages, self.spec.bind_low_ports)
 
     def _python(self, base_digest: str) -> list[Group]:
         if self.spec.python is None:
@@ -68,7 +68,7 @@ class Recipe:
 
     def _python_key(self, group: Group) -> str:
         tools = [p.sha256 for p in self.lock.tools]
-        return hash_of("python", FORMAT, self._base_key, group.inputs, tools)
+        return hash_of("python", FORMATS["python"], self._base_key, group.inputs, tools)
 
     def _stored(self, key: str) -> Layer | None:
         """Return the whole layer that the store has for these inputs."""
@@ -148,4 +148,4 @@ class Recipe:
 
 
 def tools_folder(lock: Lock) -> str:
-    return f"tools-{hash_of(FORMAT, [p.sha256 for p in lock.tools])[:16]}"
+    return f"tools-{hash_of(FORMATS['tools'], [p.sha256 for p in lock.tools])[:16]}"

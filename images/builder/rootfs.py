@@ -1,5 +1,6 @@
 """Root file systems from exactly the locked Debian packages, offline."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -90,26 +91,32 @@ def extract(
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
+    status = root / "var/lib/dpkg/status.d"  # where scanners look in images without dpkg
+    status.mkdir(parents=True)
+    excluded = [f"--exclude=.{folder}/*" for folder in debian.exclude]
     for package in packages:
-        unpack = subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(debs[package.name])], stdout=subprocess.PIPE
-        )
-        excluded = [f"--exclude=.{folder}/*" for folder in debian.exclude]
-        try:
-            subprocess.run(
-                ["tar", "--extract", "--directory", str(root), "--keep-directory-symlink",
-                 "--no-same-owner", "--same-permissions", *excluded],
-                stdin=unpack.stdout,
-                check=True,
-            )  # fmt: skip
-        except subprocess.CalledProcessError:
-            raise RackformError(f"{debs[package.name]} can't be unpacked") from None
-        finally:
-            if unpack.stdout:
-                unpack.stdout.close()
-            unpack.wait()
+        (status / package.name).write_text(_output("dpkg-deb", "--field", str(debs[package.name])))
+        _untar(debs[package.name], root, excluded)
+        with contextlib.suppress(RackformError):  # one without a licence of its own
+            _untar(debs[package.name], root, ["--wildcards", "./usr/share/doc/*/copyright"])
     for name in ("proc", "sys", "dev", "tmp", "run", "etc"):
         (root / name).mkdir(exist_ok=True)
+
+
+def _untar(deb: Path, root: Path, options: list[str]) -> None:
+    unpack = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE)
+    try:
+        done = subprocess.run(
+            ["tar", "--extract", "--directory", str(root), "--keep-directory-symlink",
+             "--no-same-owner", "--same-permissions", *options],
+            stdin=unpack.stdout, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        if unpack.stdout:
+            unpack.stdout.close()
+        unpack.wait()
+    if done.returncode:
+        raise RackformError(f"{deb} can't be unpacked: {done.stderr.strip()[-300:]}")
 
 
 def write_extracted(root: Path, out: BinaryIO, bind_low_ports: list[str]) -> str:
