@@ -179,3 +179,48 @@ def closure(
     found = of_stack(stack)
     for line in tree(found) if as_tree else [found.hash]:
         sys.stdout.write(f"{line}\n")
+
+
+@app.command()
+def generations(stack: Stack = "lab", *, as_json: Json = False) -> None:
+    """List every finished `up` of the stack, from Pulumi's history."""
+    from cli.generations import listed, table
+
+    found = listed(stack)
+    if as_json:
+        sys.stdout.write(json.dumps([each.model_dump() for each in found]) + "\n")
+    else:
+        out.print(table(found))
+
+
+@app.command()
+def diff(old: int, new: int, stack: Stack = "lab", *, as_json: Json = False) -> None:
+    """Tell what separates two generations: packages, settings, switch lines."""
+    from cli.generations import difference, lines
+
+    found = difference(stack, old, new)
+    if as_json:
+        sys.stdout.write(found.model_dump_json() + "\n")
+        return
+    for line in lines(found):
+        sys.stdout.write(f"{line}\n")
+
+
+@app.command()
+def rollback(  # noqa: PLR0913 - one argument an option
+    number: int,
+    stack: Stack = "lab",
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="don't ask after the preview")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only preview")] = False,
+    as_json: Json = False,
+    prompt: Annotated[str, typer.Option(help="what the model is asked in the end")] = (
+        "What is the capital of France?"
+    ),
+) -> None:
+    """Return to an earlier generation's site and images: previewed first, as a new generation."""
+    from cli.rollback import roll_back
+
+    report = roll_back(stack, number, prompt, yes=yes, dry_run=dry_run)
+    if report and as_json:
+        sys.stdout.write(report.model_dump_json() + "\n")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from images.builder.declaration import LOCK, Definition
 from images.builder.store import Store
 from remote.errors import RackformError
+from stack.changes import changes, edits
 from stack.errors import InputError
 
 _NAMED = 12
@@ -112,10 +113,10 @@ def read(definition: Definition, *, store: Path, replaced_by: Path | None = None
     """
     lock = _read_file(definition, store)
     if lock.definition != definition.checksum:
-        changes = declared_changes(lock.declared, definition.declared)
+        since = _declared_changes(lock.declared, definition.declared)
         raise InputError(
             f"images/{definition.name}/{LOCK} ({definition.variant}) is stale, since "
-            f"its declaration was changed after it ({_told(changes)}): {_remedy(definition)}"
+            f"its declaration was changed after it ({_told(since)}): {_remedy(definition)}"
         )
     if replaced_by and (local := _local_file(replaced_by, definition)).exists():
         held = json.loads(local.read_text(encoding="utf-8"))
@@ -139,9 +140,9 @@ def _read_file(definition: Definition, store: Path) -> Lock:
         what = "its checksum doesn't hold"
         if kept.exists():
             before = Lock.model_validate_json(kept.read_text(encoding="utf-8"))
-            changes = _pin_changes(before, lock)
-            changes += declared_changes(before.declared, lock.declared)
-            what = _told(changes)
+            altered = _pin_changes(before, lock)
+            altered += _declared_changes(before.declared, lock.declared)
+            what = _told(altered)
         raise InputError(
             f"images/{definition.name}/{LOCK} ({definition.variant}) was altered since it was "
             f"written ({what}): take it back from version control, or {_remedy(definition)}"
@@ -233,27 +234,14 @@ def difference(before: Lock | None, after: Lock) -> LockChange:
     )
 
 
-def declared_changes(old: JsonValue, new: JsonValue, path: str = "") -> list[str]:
-    """Return what differs between two declarations, as `debian.packages: + curl`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted({*old, *new})
-            for line in declared_changes(old.get(key), new.get(key), f"{path}.{key}".strip("."))
-        ]
-    if path.startswith("files."):
-        what = "added" if old is None else "removed" if new is None else "changed"
-        return [f"{path.removeprefix('files.')}: {what}"] if old != new else []
-    path = path.removeprefix("spec.")
-    if isinstance(old, list) and isinstance(new, list):
-        gone = [f"{path}: - {item}" for item in old if item not in new]
-        come = [f"{path}: + {item}" for item in new if item not in old]
-        return [*gone, *come] or ([f"{path}: another order"] if old != new else [])
-    return [f"{path}: {_text(old)} → {_text(new)}"] if old != new else []
-
-
-def _text(value: JsonValue) -> str:
-    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+def _declared_changes(old: dict[str, JsonValue], new: dict[str, JsonValue]) -> list[str]:
+    """Return what differs between two declarations: `debian.packages: + curl`."""
+    kinds = {(True, False): "added", (False, True): "removed", (False, False): "changed"}
+    files = [
+        f"{edit.path[0]}: {kinds[edit.old is None, edit.new is None]}"
+        for edit in edits(old.get("files"), new.get("files"))
+    ]
+    return [*changes(old.get("spec"), new.get("spec")), *files]
 
 
 def _pin_changes(before: Lock, after: Lock) -> list[str]:
@@ -265,9 +253,9 @@ def _pin_changes(before: Lock, after: Lock) -> list[str]:
     ]
 
 
-def _told(changes: list[str]) -> str:
-    more = len(changes) - _NAMED
-    shown = [*changes[:_NAMED], *([f"and {more} more"] if more > 0 else [])]
+def _told(found: list[str]) -> str:
+    more = len(found) - _NAMED
+    shown = [*found[:_NAMED], *([f"and {more} more"] if more > 0 else [])]
     return "; ".join(shown) or "in how the builder reads it"
 
 
