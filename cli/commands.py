@@ -224,3 +224,26 @@ def rollback(  # noqa: PLR0913 - one argument an option
     report = roll_back(stack, number, prompt, yes=yes, dry_run=dry_run)
     if report and as_json:
         sys.stdout.write(report.model_dump_json() + "\n")
+
+
+@app.command()
+def gc(
+    keep: Annotated[int, typer.Option(min=0, help="generations of each stack to keep")] = 3,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    as_json: Json = False,
+) -> None:
+    """Clear the store of what no kept generation and no running container needs."""
+    from cli.closure import readable
+    from cli.gc import collect
+
+    freed = collect(keep, dry_run=dry_run)
+    if as_json:
+        sys.stdout.write(freed.model_dump_json() + "\n")
+        return
+    for note in freed.notes:
+        err.print(note)
+    for kind, size in freed.removed.items():
+        err.print(f"  {kind}  {readable(size)}")
+    verb = "would free" if dry_run else "freed"
+    err.print(f"{verb} {readable(freed.size_bytes)}; {keep} generations of each stack are kept")

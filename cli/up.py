@@ -14,6 +14,7 @@ from cli.console import err
 from cli.locks import settle_lock
 from cli.progress import Progress
 from cli.pulumi import EngineFailedError, Pulumi
+from images import builder
 from lab import twin as twins
 from lab.layout import Twin
 from planner.plan import plan
@@ -61,6 +62,7 @@ def bring_up(stack: str, prompt: str, message: str = "") -> Report:
         if site.twin:
             _prepare_twin(Twin(state_dir(), store_dir()))
         settle_lock(stack)
+        builder.register_checkout()
         engine = Pulumi(stack)
         engine.ensure_stack()
     with _timed(seconds, "converge"):

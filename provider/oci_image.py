@@ -46,6 +46,7 @@ class OciImage(Resource[OciImageInputs, OciImageOutputs]):
 
     def create(self, inputs: OciImageInputs, ctx: Context) -> tuple[str, OciImageOutputs]:
         store = store_dir()
+        builder.register_checkout()
         sources = _sources(inputs.pinned, inputs.debian_snapshot, ctx.warn)
         built = builder.build(inputs.image, inputs.variant, store, ctx.progress, sources)
         pulled = f"rackform/{inputs.image}@{built.digest}"

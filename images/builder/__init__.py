@@ -1,6 +1,7 @@
 """Images from locks: bit for bit the same on any machine, without a daemon."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,28 +9,41 @@ from images.builder import archive, declaration, index, lock_model, oci
 from images.builder import resolve as resolving
 from images.builder.build import Built, Expected, Sources, build, check, expected
 from images.builder.declaration import names, variants
+from images.builder.garbage import Garbage, Needed, as_garbage
+from images.builder.garbage import collect as remove_garbage
+from images.builder.garbage import find as garbage
 from images.builder.lock_model import Lock, LockChange
 from images.builder.oci import Layer, Manifest
+from images.builder.roots import Root, register_checkout, registered
 from images.builder.store import Store, told_when_full
 
 __all__ = [
     "Built",
     "Expected",
+    "Garbage",
     "Layer",
     "Lock",
     "LockChange",
     "Manifest",
+    "Needed",
+    "Root",
     "Sources",
+    "as_garbage",
     "build",
     "check",
+    "collecting",
     "docker_archive",
     "expected",
+    "garbage",
     "lock",
     "locked",
     "manifest",
     "names",
     "push",
     "recall",
+    "register_checkout",
+    "registered",
+    "remove_garbage",
     "sbom_document",
     "size_bytes",
     "unpack",
@@ -82,6 +96,14 @@ def sbom_document(input_hash: str, store: Path) -> str | None:
         return None
     with Store(store).open(found.sbom) as handle:
         return handle.read().decode()
+
+
+@contextmanager
+def collecting(store: Path) -> Iterator[Store]:
+    """Hold the store alone for as long as the block runs; refused while something is made."""
+    held = Store(store)
+    with held.collected():
+        yield held
 
 
 def manifest(digest: str, store: Path) -> Manifest:

@@ -20,7 +20,7 @@ from remote.errors import RackformError
 CHUNK = 1 << 20
 FOLDERS = (
     "blobs/sha256", "debs", "index", "layers", "licences", "locks", "lockfiles", "ok", "rootfs",
-    "tmp",
+    "roots", "tmp",
 )  # fmt: skip
 ABANDONED_S = 3600
 """Younger scratch is left alone: its maker may not have locked it yet."""
