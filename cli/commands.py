@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,10 +31,16 @@ def up(
     prompt: Annotated[str, typer.Option(help="what the model is asked in the end")] = (
         "What is the capital of France?"
     ),
+    from_bundle: Annotated[
+        Path | None, typer.Option(help="file of ./rackform bundle; nothing is fetched then")
+    ] = None,
 ) -> None:
     """Bring the stack up, from whatever is there to an answered prompt."""
+    from cli.bundle import check
     from cli.up import bring_up
 
+    if from_bundle:
+        check(from_bundle, stack)
     report = bring_up(stack, prompt)
     if as_json:
         sys.stdout.write(report.model_dump_json() + "\n")
@@ -247,3 +254,21 @@ def gc(
         err.print(f"  {kind}  {readable(size)}")
     verb = "would free" if dry_run else "freed"
     err.print(f"{verb} {readable(freed.size_bytes)}; {keep} generations of each stack are kept")
+
+
+@app.command()
+def bundle(
+    path: Annotated[Path, typer.Argument(metavar="OUT.tar", help="the file to write")],
+    stack: Stack = "lab",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write all that the stack needs into one file, for a site that reaches no network."""
+    from cli.bundle import dump, write
+    from cli.closure import readable
+
+    written = write(stack, path)
+    if as_json:
+        sys.stdout.write(dump(written) + "\n")
+    else:
+        err.print(f"{written.path}: {readable(written.size_bytes)}, sha256 {written.sha256[7:]}")

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from images.builder import archive, declaration, index, lock_model, oci
+from images.builder import apt, archive, declaration, index, lock_model, oci, repository
+from images.builder import bundle as bundling
 from images.builder import resolve as resolving
 from images.builder.build import Built, Expected, Sources, build, check, expected
+from images.builder.bundle import write as bundle
 from images.builder.declaration import names, variants
 from images.builder.garbage import Garbage, Needed, as_garbage
 from images.builder.garbage import collect as remove_garbage
@@ -16,6 +18,7 @@ from images.builder.lock_model import Lock, LockChange
 from images.builder.oci import Layer, Manifest
 from images.builder.roots import Root, register_checkout, registered
 from images.builder.store import Store, told_when_full
+from remote.errors import RackformError
 
 __all__ = [
     "Built",
@@ -30,6 +33,7 @@ __all__ = [
     "Sources",
     "as_garbage",
     "build",
+    "bundle",
     "check",
     "collecting",
     "docker_archive",
@@ -39,6 +43,7 @@ __all__ = [
     "locked",
     "manifest",
     "names",
+    "package_folder",
     "push",
     "recall",
     "register_checkout",
@@ -46,6 +51,7 @@ __all__ = [
     "remove_garbage",
     "sbom_document",
     "size_bytes",
+    "stored_files",
     "unpack",
     "variants",
 ]
@@ -96,6 +102,37 @@ def sbom_document(input_hash: str, store: Path) -> str | None:
         return None
     with Store(store).open(found.sbom) as handle:
         return handle.read().decode()
+
+
+def package_folder(
+    name: str, variant: str, store: Path, progress: Callable[[str], None], sources: Sources
+) -> list[tuple[str, Path]]:
+    """Return an image's Debian packages as a folder that apt reads: name → file.
+
+    Raises:
+        RackformError: one of them can't be had any more.
+
+    """
+    definition = declaration.load(name, variant)
+    lock = lock_model.read(definition, store=store, replaced_by=sources.locks)
+    held = Store(store)
+    assert definition.spec.debian is not None  # noqa: S101 - only such an image is asked for
+    debs, gone = apt.fetch(
+        lock.debian, definition.spec.debian.suite, held, progress, sources.snapshot
+    )
+    if gone:
+        raise RackformError(
+            f"no mirror has {gone[0].name} {gone[0].version} any more: lock again "
+            f"('./rackform lock {name}')"
+        )
+    listing = held.put(repository.listing(lock.debian, debs))
+    files = [(repository.file_name(package), debs[package.name]) for package in lock.debian]
+    return [*files, ("Packages", held.blob(listing.digest))]
+
+
+def stored_files(input_hash: str, store: Path) -> list[tuple[str, Path]]:
+    """Return what of the store one image is made of: path in the store → file."""
+    return bundling.stored_files(input_hash, Store(store))
 
 
 @contextmanager

@@ -135,19 +135,20 @@ def _find_or_make(
             return key, known.all_cached()  # another build made it while this one waited
         found = _make(definition, lock, store, progress)
         lock_model.remember(lock, store)
-        store.write_json("index", key, found.model_dump_json() + "\n")
+        store.write_json("index", key, found.all_cached().model_dump_json() + "\n")
     layout.write(store)
     return key, found
 
 
 def _make(definition: Definition, lock: Lock, store: Store, progress: Progress) -> Indexed:
-    spec = definition.spec
+    spec, keys = definition.spec, list[str]()
     if spec.upstream and lock.upstream:
         progress(f"{definition.name}: fetching {spec.upstream.repository}@{lock.upstream.digest}")
         digest = lock.upstream.digest
         image_id, layers = upstream.fetch(spec.upstream, lock.upstream, store)
     elif spec.debian:
-        layers = Recipe(definition, spec.debian, lock, store, progress).layers()
+        recipe = Recipe(definition, spec.debian, lock, store, progress)
+        layers, keys = recipe.layers(), recipe.keys
         digest, image_id = oci.put_image(store, definition, layers)
     else:
         raise InputError(f"images/{definition.name} has a lock of another kind: lock it again")
@@ -158,6 +159,7 @@ def _make(definition: Definition, lock: Lock, store: Store, progress: Progress) 
         digest=digest,
         image_id=image_id,
         layers=layers,
+        layer_keys=keys,
         lock_sha256=lock.sha256,
         packages=lock.packages(),
         files=definition.files,

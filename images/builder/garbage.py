@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from images.builder import index, layout, lock_model, oci
+from images.builder.bundle import EMPTY
 from images.builder.index import Indexed
 from images.builder.lock_model import Lock
 from images.builder.oci import Layer
@@ -93,8 +94,7 @@ def _blobs(store: Store, images: list[Indexed], digests: set[str]) -> set[str]:
     for image in images:
         found |= {image.image_id, *(layer.digest for layer in image.layers)}
         if image.sbom and image.sbom_manifest:
-            empty = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-            found |= {image.sbom, image.sbom_manifest, empty}
+            found |= {image.sbom, image.sbom_manifest, EMPTY}
     for digest in digests:
         try:
             manifest = oci.read_manifest(digest, store)

@@ -17,6 +17,8 @@ class Indexed(BaseModel):
     digest: str
     image_id: str
     layers: list[Layer]
+    layer_keys: list[str] = []
+    """Hashes of what its layers were made from, in the same order."""
     lock_sha256: str
     packages: dict[str, str]
     files: dict[str, str]

@@ -32,6 +32,8 @@ class Recipe:
         self.lock = lock
         self.store = store
         self.progress = progress
+        self.keys: list[str] = []
+        """Hashes of what the layers were made from, as they were made or found."""
 
     def layers(self) -> list[Layer]:
         made = [self._layer("debian", self._base_key, self._write_debian)]
@@ -78,6 +80,7 @@ class Recipe:
 
     def _layer(self, name: str, key: str, write: Callable[[Path], str]) -> Layer:
         """Return the layer made from the inputs that `key` is the hash of, making it if needed."""
+        self.keys.append(key)
         with self.store.locked(f"layer-{key}"):
             stored = self.store.read_json("layers", key)
             if stored:
