@@ -120,7 +120,8 @@ def status(stack: Stack = "lab", *, as_json: Json = False) -> None:
 def test(
     context: typer.Context,
     tier: Annotated[
-        str | None, typer.Argument(help="unit, golden, hosts or lab; all of them when left out")
+        str | None,
+        typer.Argument(help="unit, golden, hosts, lab or heavy; all but the last when left out"),
     ] = None,
 ) -> None:
     """Run the project's own tests."""

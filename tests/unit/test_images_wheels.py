@@ -35,7 +35,7 @@ def wheel(index: Path, name: str = "small", version: str = "1.0", record: bytes 
     info = f"{name}-{version}.dist-info"
     listing = f"{name}.py,sha256={digest},{len(record)}\n"
     listing += "".join(f"{info}/{part},,\n" for part in ("METADATA", "WHEEL", "RECORD"))
-    parts = {
+    parts: dict[str, str | bytes] = {
         f"{name}.py": CODE,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
