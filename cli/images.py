@@ -1,49 +1,133 @@
 """`./rackform lock` and `./rackform build`."""
 
-from pydantic import BaseModel
+from collections.abc import Sequence
+from fnmatch import fnmatch
+
+from pydantic import BaseModel, ConfigDict
+from rich.markup import escape
 
 from cli.console import err
 from images import builder
 from stack.errors import InputError
-from stack.paths import locks_dir, store_dir
+from stack.load import load_site, read_stack
+from stack.paths import store_dir
+
+
+class BuiltLayer(BaseModel):
+    """One layer of what `build --json` prints."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    digest: str
+    size_bytes: int
+    cached: bool
 
 
 class Built(BaseModel):
     """What `build --json` prints."""
 
+    model_config = ConfigDict(frozen=True)
+
     digest: str
     image_id: str
+    input_hash: str
     size_bytes: int
     seconds: float
-    layers: dict[str, bool]
+    layers: list[BuiltLayer]
 
 
-def _say(message: str) -> None:
-    err.print(f"[dim]{message}[/]")
+def say(message: str) -> None:
+    err.print(f"[dim]{escape(message)}[/]")
 
 
-def write_locks(names: list[str]) -> None:
-    """Resolve every variant of the named images, all when none is named."""
-    for name in names or builder.names():
-        for variant in builder.variants(name):
-            change = builder.lock(name, variant, store_dir(), _say)
-            err.print(f"{name}:{variant} {change}")
+def write_locks(names: Sequence[str], upgrade: Sequence[str]) -> None:
+    """Resolve every variant of the named images, all when none is named.
+
+    Raises:
+        InputError: there is no such image, or no locked package that `upgrade` names.
+
+    """
+    wanted = [
+        (name, variant)
+        for name in names or builder.names()
+        for variant in builder.variants(known(name))
+    ]
+    _check_upgrade(wanted, upgrade)
+    for name, variant in wanted:
+        change = builder.lock(name, variant, store_dir(), say, upgrade)
+        lines = change.lines()
+        err.print(f"[bold]{name}/{variant}[/] {'' if lines else 'as it was'}")
+        for line in lines:
+            err.print(f"  {escape(line)}")
 
 
-def build_image(name: str, variant: str | None) -> Built:
-    """Build one image into the store, from its lock alone."""
-    if name not in builder.names():
-        raise InputError(f"{name} is no image: use one of {', '.join(builder.names())}")
-    variants = builder.variants(name)
+def _check_upgrade(wanted: Sequence[tuple[str, str]], upgrade: Sequence[str]) -> None:
+    locks = [lock for kind in wanted if (lock := builder.locked(*kind))]
+    held = {pin.partition("/")[2] for lock in locks for pin in lock.pins()}
+    for pattern in upgrade:
+        if not any(fnmatch(name, pattern) for name in held):
+            images = ", ".join(sorted({name for name, _ in wanted}))
+            raise InputError(
+                f"--upgrade {pattern}, but no lock of {images} holds such a package: correct its "
+                "name; a new one goes into image.toml or the requirements"
+            )
+
+
+def build_image(name: str, variant: str | None, stack: str) -> Built:
+    """Build one image into the store, from its lock alone.
+
+    Args:
+        name: folder under `images/`.
+        variant: its first one if not given.
+        stack: its site may name a snapshot mirror.
+
+    Raises:
+        InputError: there is no such image, or its lock doesn't hold.
+
+    """
+    variants = builder.variants(known(name))
     if variant is None:
         variant = variants[0]
     if variant not in variants:
         raise InputError(f"{name} has no variant {variant}: use one of {', '.join(variants)}")
-    built = builder.build(name, variant, store_dir(), _say, locks=locks_dir())
+    snapshot = load_site(read_stack(stack)).images.debian_snapshot
+    sources = builder.Sources(snapshot=snapshot)
+    built = builder.build(name, variant, store_dir(), say, sources)
     return Built(
         digest=built.digest,
         image_id=built.image_id,
+        input_hash=built.input_hash,
         size_bytes=built.size_bytes,
         seconds=round(built.seconds, 1),
-        layers={layer.name: layer.cached for layer in built.layers},
+        layers=[BuiltLayer(**layer.model_dump()) for layer in built.layers],
     )
+
+
+def known(name: str) -> str:
+    """Return the name if it is an image's.
+
+    Raises:
+        InputError: it is none's.
+
+    """
+    if name not in builder.names():
+        raise InputError(f"{name} is no image: use one of {', '.join(builder.names())}")
+    return name
+
+
+def sbom(name: str, variant: str | None, stack: str) -> str:
+    """Return an image's software bill of materials, building the image if the store lacks it.
+
+    Raises:
+        InputError: there is no such image, or it comes from upstream as it is.
+
+    """
+    built = build_image(name, variant, stack)
+    text = builder.sbom_document(built.input_hash, store_dir())
+    if text is None:
+        raise InputError(
+            f"{name} is taken from upstream as it is, without a list of what is in it: "
+            "ask its makers for one"
+        )
+    return text

@@ -4,11 +4,12 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -20,6 +21,8 @@ from stack.errors import InputError
 from stack.paths import ROOT, state_dir
 
 _POLL_S = 0.1
+_ALL = "1000000"
+_JSON_LIST = TypeAdapter(list[JsonValue])
 _JSON_OBJECT = TypeAdapter(dict[str, JsonValue])
 
 
@@ -55,6 +58,47 @@ class Pulumi:
         """Return the stack's outputs, its secrets in the clear: for this process only."""
         text = self._output("stack", "output", "--json", "--show-secrets", "--stack", self.stack)
         return _JSON_OBJECT.validate_json(text)
+
+    def history(self) -> list[JsonValue]:
+        """Return the stack's updates as `pulumi stack history --json` does, the newest first."""
+        text = self._output(
+            "stack", "history", "--json", "--full-dates", "--page-size", _ALL, "--stack", self.stack
+        )
+        return _JSON_LIST.validate_json(text or "[]")
+
+    def export(self, version: int) -> dict[str, Any]:
+        """Return the stack's state after one of its updates; not every backend can tell it."""
+        text = self._output("stack", "export", "--version", str(version), "--stack", self.stack)
+        exported: dict[str, Any] = json.loads(text)
+        return exported
+
+    def configure(self, file: Path, remove: Sequence[str], put: Mapping[str, JsonValue]) -> None:
+        """Change paths of the configuration in a file that is laid out as the stack's."""
+        chosen = ("--stack", self.stack, "--config-file", str(file))
+        for path in remove:
+            self._output("config", "rm", "--path", path, *chosen)
+        values = [f"{path}={_scalar(value)}" for path, value in put.items()]
+        if values:
+            given = [part for value in values for part in ("--plaintext", value)]
+            self._output("config", "set-all", "--path", *given, *chosen)
+
+    def preview(self, file: Path) -> None:
+        """Show on standard error what an `up` with this configuration file would change.
+
+        Raises:
+            EngineFailedError: it could not be previewed, as told on the screen.
+
+        """
+        done = subprocess.run(
+            ["pulumi", "preview", "--diff", "--non-interactive", "--stack", self.stack,
+             "--config-file", str(file)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise EngineFailedError("the preview failed, as told above: nothing was changed")
 
     def unlock(self) -> None:
         """Release the lock of an update that was killed; harmless when there is none."""
@@ -123,6 +167,10 @@ class Pulumi:
             cause = done.stderr.strip().removeprefix("error: ")
             raise RackformError(f"pulumi {' '.join(arguments)}: {cause}")
         return done.stdout
+
+
+def _scalar(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _refuse_passphrase(error: str) -> None:

@@ -10,7 +10,7 @@ from cli.verify import verify
 from stack.errors import InputError
 from stack.paths import ROOT
 
-_TIERS = ("unit", "golden", "lab", "hosts")
+_TIERS = ("unit", "golden", "lab", "hosts", "heavy")
 _CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
@@ -21,7 +21,8 @@ _CHECKS = (
 def run(tier: str | None, options: Sequence[str]) -> int:
     """Run one tier, or the checks and then every tier; return the first failure's status.
 
-    `lab` brings the twin up for itself; `hosts` needs a stack that is up.
+    `lab` brings the twin up for itself; `hosts` needs a stack that is up; `heavy` runs only when it
+    is named.
     """
     if tier == "hosts":
         return verify(access("lab").outputs.expectations, *options)

@@ -14,6 +14,7 @@ from cli.console import err
 from cli.progress import Progress
 from cli.pulumi import EngineFailedError, Pulumi
 from cli.recovery import recover
+from images import builder
 from lab import twin as twins
 from lab.layout import Twin
 from planner.plan import plan
@@ -45,7 +46,7 @@ _PHASES = {
 }  # fmt: skip
 
 
-def bring_up(stack: str, prompt: str) -> Report:
+def bring_up(stack: str, prompt: str, message: str = "") -> Report:
     """Bring the stack up and ask the model.
 
     Raises:
@@ -61,10 +62,11 @@ def bring_up(stack: str, prompt: str) -> Report:
         if site.twin:
             _prepare_twin(Twin(state_dir(), store_dir()))
         recover(stack)
+        builder.register_checkout()
         engine = Pulumi(stack)
         engine.ensure_stack()
     with _timed(seconds, "converge"):
-        progress = _converge(engine)
+        progress = _converge(engine, message)
     for kind, spent in progress.seconds.items():
         phase = _PHASES.get(kind, "other")
         seconds[phase] = max(seconds.get(phase, 0.0), spent)
@@ -93,11 +95,12 @@ def _prepare_twin(twin: Twin) -> None:
         err.print(f"[dim]{cleaned}[/]")
 
 
-def _converge(engine: Pulumi) -> Progress:
+def _converge(engine: Pulumi, message: str) -> Progress:
     progress = Progress(err)
     try:
         with progress.shown():
-            engine.run("up", "--continue-on-error", watcher=progress)
+            told = ["--message", message] if message else []
+            engine.run("up", "--continue-on-error", *told, watcher=progress)
     except EngineFailedError as error:
         if not progress.failures:
             raise

@@ -1,7 +1,7 @@
 """The whole appliance: a site and its plan, as Pulumi resources in the order of their needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pulumi
@@ -12,7 +12,7 @@ from components.credentials import SiteCredentials
 from components.edge import Edge, EdgeArgs
 from components.expectations import ExpectationArgs, expectations
 from components.fabric import FabricSwitch, FabricSwitchArgs
-from components.images import ContainerImage, ContainerImageArgs, oci_image
+from components.images import ContainerImage, ContainerImageArgs, ImageSources, oci_image
 from components.machines import Machines, Twin, TwinArgs, real_machines
 from components.node import ClusterNode, ClusterNodeArgs
 from components.ray_cluster import RayCluster, RayClusterArgs
@@ -34,6 +34,8 @@ class ApplianceArgs:
     """The controller's SSH key, used where the site names none."""
     authorized_key: str
     """Its public half, which a twin's machines accept."""
+    pins: Mapping[str, str] = field(default_factory=dict)
+    """image/variant → input hash of an earlier generation's image (`rackform:pinned`)."""
 
 
 class Appliance(ComponentResource):
@@ -52,7 +54,10 @@ class Appliance(ComponentResource):
     def __init__(self, name: str, args: ApplianceArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rackform:cluster:Appliance", name, None, opts)
         self._args, self._child = args, ResourceOptions(parent=self)
-        for note in args.site.notes():
+        self._sources = ImageSources(
+            debian_snapshot=args.site.images.debian_snapshot, pins=args.pins
+        )
+        for note in [*args.site.notes(), *_pinned(args.pins)]:
             pulumi.log.warn(note, self)
         for line in (args.plan.summary(), *args.plan.warnings()):
             pulumi.log.info(line, self)
@@ -76,7 +81,7 @@ class Appliance(ComponentResource):
         site = self._args.site
         if not site.twin:
             return real_machines(site, self._args.private_key_file)
-        base = oci_image("node-image", "node", _DEFAULT, self._child)
+        base = oci_image("node-image", ("node", _DEFAULT), self._sources, self._child)
         return Twin(
             "twin",
             TwinArgs(site=site, base_digest=base.digest, authorized_key=self._args.authorized_key),
@@ -124,6 +129,7 @@ class Appliance(ComponentResource):
                 credentials=self._credentials,
                 machine=self._machines.nodes[site.registry_node],
                 host=hosts[site.registry_node],
+                sources=self._sources,
             ),
             self._child,
         )
@@ -172,14 +178,7 @@ class Appliance(ComponentResource):
         self.endpoint, self.model = edge.endpoint, serving.model
         self.ca_certificate = self._credentials.ca_certificate
         self.api_keys = self._credentials.api_keys
-        self.closure = closure(
-            site,
-            [
-                ("node", _DEFAULT),
-                ("vllm", site.vllm_variant.value),
-                *((image, _DEFAULT) for image in ("redis", "registry", "edge")),
-            ],
-        )
+        self.closure = closure(site, self._args.pins).hash
         ray = images["vllm"]
         placed = [
             ("registry", site.registry_node, registry.container, registry.image_id),
@@ -235,6 +234,7 @@ class Appliance(ComponentResource):
             ContainerImageArgs(
                 image=image,
                 variant=variant,
+                sources=self._sources,
                 registry=registry.access,
                 registry_container=registry.container,
                 registry_machine=self._machines.nodes[self._args.site.registry_node],
@@ -244,3 +244,9 @@ class Appliance(ComponentResource):
             ),
             self._child,
         )
+
+
+def _pinned(pins: Mapping[str, str]) -> list[str]:
+    listed = ", ".join(sorted(pins))
+    told = f"images of an earlier generation run, as a rollback pinned them: {listed}"
+    return [f"{told} ('pulumi config rm rackform:pinned' gives them up)"] if pins else []

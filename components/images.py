@@ -1,7 +1,7 @@
 """Container images: built from their locks, put into the site's registry, pulled by every node."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi import ComponentResource, Input, Resource, ResourceOptions
@@ -15,6 +15,22 @@ RegistryInput = Mapping[str, Input[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageSources:
+    """Where images come from, beside their declarations and locks."""
+
+    debian_snapshot: str | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
+    """image/variant → input hash of the earlier generation's that is run instead."""
+
+    def of(self, image: str, variant: str) -> builder.Sources:
+        return builder.Sources(
+            locks=locks_dir(),
+            snapshot=self.debian_snapshot,
+            pinned=self.pins.get(f"{image}/{variant}"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """Where an image is put beside the store."""
 
@@ -24,10 +40,19 @@ class Published:
 
 
 def oci_image(
-    name: str, image: str, variant: str, opts: ResourceOptions, to: Published | None = None
+    name: str,
+    kind: tuple[str, str],
+    sources: ImageSources,
+    opts: ResourceOptions,
+    to: Published | None = None,
 ) -> OciImage:
-    """Declare the image that a definition and its lock make; with `to`, in a registry too."""
-    expected = builder.expected(image, variant, store_dir(), locks=locks_dir())
+    """Declare the image that a definition and its lock make; with `to`, in a registry too.
+
+    `kind` is the image's name and variant.
+    """
+    image, variant = kind
+    chosen = sources.of(image, variant)
+    expected = builder.expected(image, variant, store_dir(), chosen)
     return OciImage(
         name,
         image=image,
@@ -37,6 +62,8 @@ def oci_image(
         files=expected.files,
         registry=to.registry if to else None,
         machine=to.machine.installation if to else None,
+        pinned=chosen.pinned,
+        debian_snapshot=chosen.snapshot,
         opts=opts,
     )
 
@@ -45,6 +72,7 @@ def oci_image(
 class ContainerImageArgs:
     image: str
     variant: str
+    sources: ImageSources
     registry: RegistryInput
     registry_container: Resource
     registry_machine: Machine
@@ -68,11 +96,12 @@ class ContainerImage(ComponentResource):
     ) -> None:
         super().__init__("rackform:cluster:ContainerImage", name, None, opts)
         # Built on its own first: that needs no machine, so it runs while machines are made.
-        built = oci_image(f"{name}-build", args.image, args.variant, ResourceOptions(parent=self))
+        kind = (args.image, args.variant)
+        built = oci_image(f"{name}-build", kind, args.sources, ResourceOptions(parent=self))
         published = oci_image(
             f"{name}-publish",
-            args.image,
-            args.variant,
+            kind,
+            args.sources,
             ResourceOptions(parent=self, depends_on=[built, args.registry_container]),
             Published(registry=args.registry, machine=args.registry_machine),
         )

@@ -6,7 +6,7 @@ from components.appliance import Appliance, ApplianceArgs
 from lab.keys import controller_key
 from planner.plan import plan
 from remote.errors import RackformError
-from stack.load import load_site
+from stack.load import load_site, read_pins
 from stack.paths import stack_dir
 
 
@@ -25,7 +25,7 @@ def run(config: pulumi.Config, stack: str) -> Appliance:
             site.name,
             ApplianceArgs(
                 site=site, plan=planned, private_key_file=key.private_file,
-                authorized_key=key.public,
+                authorized_key=key.public, pins=read_pins(config.get_object("pinned")),
             ),
         )  # fmt: skip
     except RackformError as error:

@@ -9,7 +9,7 @@ import yaml
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from components.credentials import REGISTRY, SiteCredentials
-from components.images import RegistryInput, oci_image
+from components.images import ImageSources, RegistryInput, oci_image
 from components.machines import Machine, on_machine
 from components.resources import Container
 from provider.inputs import HostFile, Mount, Readiness
@@ -27,6 +27,7 @@ class RegistryArgs:
     credentials: SiteCredentials
     machine: Machine
     host: Resource
+    sources: ImageSources
 
 
 def registry_address(site: Site) -> str:
@@ -47,7 +48,9 @@ class SiteRegistry(ComponentResource):
         super().__init__("rackform:cluster:SiteRegistry", name, None, opts)
         address, credentials = registry_address(args.site), args.credentials
         password = credentials.token("registry")
-        image = oci_image(f"{name}-image", "registry", "default", ResourceOptions(parent=self))
+        image = oci_image(
+            f"{name}-image", ("registry", "default"), args.sources, ResourceOptions(parent=self)
+        )
         self.container = Container(
             f"{name}-container",
             connection=args.machine.connection,

@@ -179,6 +179,8 @@ class OciImage(RackformResource):
     image_id: Output[str]
     reference: Output[str]
     size_bytes: Output[int]
+    input_hash: Output[str]
+    """Its key in the store's index: what a rollback pins."""
 
     def __init__(  # noqa: PLR0913 - one argument an input
         self,
@@ -191,6 +193,8 @@ class OciImage(RackformResource):
         files: Input[Mapping[str, Input[str]]],
         registry: Input[object] | None = None,
         machine: Input[str] | None = None,
+        pinned: Input[str] | None = None,
+        debian_snapshot: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -201,8 +205,11 @@ class OciImage(RackformResource):
             "files": files,
             "registry": registry,
             "machine": machine,
+            "pinned": pinned,
+            "debian_snapshot": debian_snapshot,
         }
-        super().__init__(name, inputs, ["digest", "image_id", "reference", "size_bytes"], opts)
+        outputs = ["digest", "image_id", "reference", "size_bytes", "input_hash"]
+        super().__init__(name, inputs, outputs, opts)
 
 
 class ImagePull(RackformResource):

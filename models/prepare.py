@@ -35,6 +35,12 @@ class Snapshot:
         return f"sha256:{sources.digest(self.files)}"
 
 
+def kept_folder(source: str, revision: str, pad_heads_to: int | None, store: Path) -> Path:
+    """Return where the store keeps a model's snapshot, whether or not it is there yet."""
+    name = sources.folder_name(source, revision, pad_heads_to)
+    return store / "models" / f"{name}-v{CONVERTER}"
+
+
 def snapshot(
     source: str,
     revision: str,
@@ -49,15 +55,15 @@ def snapshot(
     """
     parsed = sources.parse(source, revision)
     name = sources.folder_name(source, revision, pad_heads_to)
-    kept = store / "models" / f"{name}-v{CONVERTER}"
+    kept = kept_folder(source, revision, pad_heads_to, store)
     if not (kept / "files.json").exists():
         origin = sources.fetch(parsed, store, progress)
         if origin.is_dir():
-            return _whole_folder(name, origin, kept, pad_heads_to)
+            return _whole_folder(name, origin, kept, pad_heads_to, store)
         progress(f"converting {name} to safetensors")
         _convert(origin, kept, pad_heads_to)
     listing = json.loads((kept / "files.json").read_text())
-    return _snapshot(name, Path(listing["folder"] or kept / "model"), listing["files"])
+    return _snapshot(name, store / (listing["folder"] or kept / "model"), listing["files"])
 
 
 def _snapshot(name: str, folder: Path, listing: dict[str, str]) -> Snapshot:
@@ -70,14 +76,18 @@ def _snapshot(name: str, folder: Path, listing: dict[str, str]) -> Snapshot:
     return Snapshot(name, folder, listing, size_bytes)
 
 
-def _whole_folder(name: str, origin: Path, kept: Path, pad_heads_to: int | None) -> Snapshot:
+def _whole_folder(
+    name: str, origin: Path, kept: Path, pad_heads_to: int | None, store: Path
+) -> Snapshot:
     if pad_heads_to is not None:
         raise RackformError(
             f"pad_heads_to = {pad_heads_to}, but {name} is no GGUF file: only such a one is padded"
         )
     listing = sources.files(origin)
     kept.mkdir(parents=True, exist_ok=True)
-    _write_listing(kept, str(origin), listing)
+    # A store can be moved, or come out of a bundle: what is in it is named from its top.
+    inside = origin.is_relative_to(store)
+    _write_listing(kept, str(origin.relative_to(store) if inside else origin), listing)
     return _snapshot(name, origin, listing)
 
 

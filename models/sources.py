@@ -163,13 +163,18 @@ def _from_disk(source: Source) -> Path:
     return path
 
 
+def complete_mark(folder: Path) -> Path:
+    """Return the file that says that a snapshot from the hub is whole."""
+    return folder / ".cache" / "rackform-complete"
+
+
 def _from_hub(source: Source, store: Path, progress: Progress) -> Path:
     """A whole snapshot. The hub names each large file's sha256 (LFS), and we hold it to that."""
     from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
     kept = store / "snapshots" / source.path.replace("/", "--") / source.revision
-    done = kept / ".cache" / "rackform-complete"
+    done = complete_mark(kept)
     if done.exists():
         return kept
     progress(f"downloading {source.path} at {source.revision[:12]} from the Hugging Face hub")

@@ -91,7 +91,8 @@ class OciImageInputs(Inputs):
     """An image built from its lock into the store and, with `registry`, pushed there.
 
     Outputs: `digest` (sha256:… of the manifest), `image_id` (sha256:… of the configuration),
-    `reference` (what a node pulls: registry/name@digest), `size_bytes`.
+    `reference` (what a node pulls: registry/name@digest), `size_bytes`, `input_hash` (its key in
+    the store's index).
     """
 
     image: str = Field(description="folder under images/")
@@ -103,6 +104,13 @@ class OciImageInputs(Inputs):
     machine: str | None = Field(
         default=None,
         description="which installation the registry's node is: a new one has an empty registry",
+    )
+    pinned: str | None = Field(
+        default=None,
+        description="input hash of an earlier generation's image, taken from the store as it is",
+    )
+    debian_snapshot: str | None = Field(
+        default=None, description="archive that is asked for packages that the mirrors dropped"
     )
 
 

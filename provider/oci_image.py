@@ -1,13 +1,13 @@
 """An image from its lock, in the store and in the site's registry."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from images import builder
 from provider.inputs import OciImageInputs
 from provider.outputs import OciImageOutputs
 from provider.resource import Context, Draft, Resource, State
 from provider.values import UNKNOWN, Plain
-from stack.paths import state_dir, store_dir
+from stack.paths import locks_dir, store_dir
 
 OciImageState = State[OciImageInputs, OciImageOutputs]
 _SHOWN = 12  # packages named in a preview; the diff above it holds them all
@@ -24,7 +24,10 @@ class OciImage(Resource[OciImageInputs, OciImageOutputs]):
     ) -> Mapping[str, Plain]:
         fields = new.normal()
         name, variant = str(fields["image"]), str(fields["variant"])
-        expected = builder.expected(name, variant, store_dir(), locks=state_dir() / "locks")
+        pinned = fields["pinned"]
+        expected = builder.expected(
+            name, variant, store_dir(), _sources(pinned if isinstance(pinned, str) else None)
+        )
         before = old.inputs.packages if old else {}
         for line in package_changes(before, expected.packages):
             ctx.info(line)
@@ -38,12 +41,14 @@ class OciImage(Resource[OciImageInputs, OciImageOutputs]):
             "image_id": expected.image_id or UNKNOWN,
             "size_bytes": old.outputs.size_bytes if old and same else UNKNOWN,
             "reference": reference(name, expected.digest, fields["registry"]),
+            "input_hash": expected.input_hash,
         }
 
     def create(self, inputs: OciImageInputs, ctx: Context) -> tuple[str, OciImageOutputs]:
         store = store_dir()
-        locks = state_dir() / "locks"
-        built = builder.build(inputs.image, inputs.variant, store, ctx.progress, locks=locks)
+        builder.register_checkout()
+        sources = _sources(inputs.pinned, inputs.debian_snapshot, ctx.warn)
+        built = builder.build(inputs.image, inputs.variant, store, ctx.progress, sources)
         pulled = f"rackform/{inputs.image}@{built.digest}"
         if registry := inputs.registry:
             pulled = builder.push(
@@ -61,6 +66,7 @@ class OciImage(Resource[OciImageInputs, OciImageOutputs]):
             image_id=built.image_id,
             reference=pulled,
             size_bytes=built.size_bytes,
+            input_hash=built.input_hash,
         )
 
     def read(self, state: OciImageState, ctx: Context) -> OciImageState:
@@ -77,6 +83,12 @@ class OciImage(Resource[OciImageInputs, OciImageOutputs]):
 
 
 RESOURCE = OciImage
+
+
+def _sources(
+    pinned: str | None, snapshot: str | None = None, warn: Callable[[str], None] | None = None
+) -> builder.Sources:
+    return builder.Sources(locks=locks_dir(), snapshot=snapshot, pinned=pinned, warn=warn)
 
 
 def reference(name: str, digest: str, registry: Plain) -> Plain:

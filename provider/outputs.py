@@ -40,6 +40,7 @@ class OciImageOutputs(Outputs):
     image_id: str = Field(description="sha256:… of the configuration")
     reference: str = Field(description="what a node pulls: registry/name@digest")
     size_bytes: int
+    input_hash: str = Field(default="", description="its key in the store's index")
 
 
 class ImagePullOutputs(Outputs):

@@ -3,9 +3,10 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from stack.checks import cross_errors
@@ -14,6 +15,13 @@ from stack.errors import InputError
 from stack.hints import SettingError, key_path, sentence
 from stack.paths import ROOT
 from stack.schema import Site
+
+_PINS = TypeAdapter(
+    dict[
+        Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")],
+        Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")],
+    ]
+)
 
 
 class SiteError(InputError):
@@ -66,6 +74,31 @@ def read_stack(stack: str, root: Path = ROOT) -> object:
     For commands that need no Pulumi. Raises `InputError` where there is no such stack, or its file
     is not YAML.
     """
+    return _config(stack, root).get("rackform:site")
+
+
+def read_stack_pins(stack: str, root: Path = ROOT) -> dict[str, str]:
+    """Return the images that a rollback pinned in a stack's file: image/variant → input hash."""
+    return read_pins(_config(stack, root).get("rackform:pinned"))
+
+
+def read_pins(raw: object) -> dict[str, str]:
+    """Return the value of `rackform:pinned`, checked.
+
+    Raises:
+        InputError: it is not what a rollback writes.
+
+    """
+    try:
+        return _PINS.validate_python(raw or {})
+    except ValidationError:
+        raise InputError(
+            f"rackform:pinned = {raw}, but a rollback writes it as image/variant: input hash: "
+            "remove it ('pulumi config rm rackform:pinned')"
+        ) from None
+
+
+def _config(stack: str, root: Path) -> dict[object, object]:
     path = root / "stack" / f"Pulumi.{stack}.yaml"
     if not path.is_file():
         there = sorted(file.name[7:-5] for file in path.parent.glob("Pulumi.*.yaml"))
@@ -99,7 +132,7 @@ def _document(path: Path) -> object:
 
 def _site_in(document: object) -> object:
     config = document.get("config") if isinstance(document, dict) else None
-    return config.get("rackform:site") if isinstance(config, dict) else None
+    return config if isinstance(config, dict) else {}
 
 
 def _causes(error: ValidationError) -> list[ErrorDetails]:

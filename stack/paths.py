@@ -32,3 +32,9 @@ def store_dir() -> Path:
 def locks_dir() -> Path:
     """Return where a lock is made when the mirrors no longer offer what an image's lock names."""
     return state_dir() / "locks"
+
+
+def engines_dir() -> Path:
+    """Return where `./rackform` keeps the Pulumi engines that it built (`RACKFORM_ENGINE`)."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("RACKFORM_ENGINE") or cache / "rackform" / "engine")

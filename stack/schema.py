@@ -31,6 +31,7 @@ from stack.values import (
     Revision,
     SettingName,
     Source,
+    Url,
     UserName,
     Whole,
 )
@@ -280,6 +281,11 @@ class Images(Settings):
     vllm: Variant | None = Field(
         default=None, description="Variant of the vLLM image; cpu in a twin, else cuda."
     )
+    debian_snapshot: Url | None = Field(
+        default=None,
+        description="Archive of Debian packages, asked for locked versions that mirrors dropped: "
+        "https://snapshot.debian.org or one that speaks as it does.",
+    )
 
 
 class Registry(Settings):
@@ -356,7 +362,7 @@ class Site(Settings):
     planning: Planning = Field(
         default=Planning(), description="What the plan's verdict and costs go by."
     )
-    images: Images = Field(default=Images(), description="Variants of the images.")
+    images: Images = Field(default=Images(), description="Variants of the images, and sources.")
     registry: Registry = Field(
         default=Registry(), description="The site's container image registry."
     )

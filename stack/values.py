@@ -178,6 +178,14 @@ DnsName = Annotated[
     ),
 ]
 
+Url = Annotated[
+    str,
+    Matches(
+        r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?",
+        "but an address of a web server is needed: write one such as https://snapshot.debian.org",
+    ),
+]
+
 
 def _decoded_key(value: str) -> str:
     kind, _, text = value.partition(" ")

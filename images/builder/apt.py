@@ -5,14 +5,14 @@ that proxies and mirrors keep working. No address of a mirror ends in a lock.
 """
 
 import re
-import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from images.builder.lock_model import DebianPackage
 from images.builder.store import Store, hash_file
 from remote.errors import RackformError
+from stack.errors import InputError
 
 ARCHITECTURE = "amd64"
 UPDATE_TIMEOUT_S = 300
@@ -22,13 +22,32 @@ DOWNLOAD_TIMEOUT_S = 1200
 class Apt:
     """An apt whose lists, cache and status are its own folder."""
 
-    def __init__(self, folder: Path, suite: str, without: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        suite: str,
+        without: Iterable[str] = (),
+        keep: Mapping[str, str] | None = None,
+    ) -> None:
+        """Set up the folder.
+
+        Args:
+            folder: kept between runs, so that lists are fetched only when they changed.
+            suite: Debian's, such as bookworm.
+            without: packages that count as installed.
+            keep: package → version that is preferred as long as a mirror offers it.
+
+        """
         self.folder = folder
         self.suite = suite
         for part in ("lists/partial", "archives/partial", "sources.d"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").write_text("".join(map(_as_installed, without)), encoding="utf-8")
         (folder / "sources.list").write_text(_sources(suite), encoding="utf-8")
+        pins = [
+            f"Package: {p}\nPin: version {v}\nPin-Priority: 1001\n" for p, v in (keep or {}).items()
+        ]
+        (folder / "preferences").write_text("\n".join(pins), encoding="utf-8")
 
     def update(self) -> None:
         self._run("apt-get", "update", "--quiet", timeout_s=UPDATE_TIMEOUT_S)
@@ -36,6 +55,11 @@ class Apt:
     def resolve(self, packages: list[str], *, whole_system: bool) -> list[DebianPackage]:
         """Return the packages that installing these into nothing would bring, sorted by name."""
         index = self._index()
+        if unknown := sorted(set(packages) - set(index)):
+            raise InputError(
+                f"no mirror of Debian {self.suite} has a package {', '.join(unknown)}: correct the "
+                "name in image.toml"
+            )
         wanted = list(packages)
         if whole_system:
             wanted += sorted({name for name, stanza in index.items() if _essential(stanza)})
@@ -52,11 +76,11 @@ class Apt:
         offered = self._run("apt-cache", "show", "--no-all-versions", *wanted, check=False).stdout
         stanzas = [dict(_fields(stanza)) for stanza in offered.split("\n\n")]
         have = {(s.get("Package"), s.get("Version")) for s in stanzas}
-        gone = [p for p in packages if (p.name, p.version) not in have]
-        if not gone:
-            self._run("apt-get", "download", "--quiet", *wanted, cwd=target,
+        there = [f"{p.name}={p.version}" for p in packages if (p.name, p.version) in have]
+        if there:
+            self._run("apt-get", "download", "--quiet", *there, cwd=target,
                       timeout_s=DOWNLOAD_TIMEOUT_S)  # fmt: skip
-        return gone
+        return [p for p in packages if (p.name, p.version) not in have]
 
     def _locked(
         self, name: str, version: str, index: dict[str, list[dict[str, str]]]
@@ -100,7 +124,7 @@ class Apt:
             "Dir::Cache::archives": self.folder / "archives",
             "Dir::Etc::sourcelist": self.folder / "sources.list",
             "Dir::Etc::sourceparts": self.folder / "sources.d",
-            "Dir::Etc::preferences": "/dev/null",
+            "Dir::Etc::preferences": self.folder / "preferences",
             "Dir::Etc::preferencesparts": "/dev/null",
             "APT::Architecture": ARCHITECTURE,
             "APT::Architectures": ARCHITECTURE,
@@ -133,25 +157,44 @@ class Apt:
 
 
 def fetch(
-    packages: list[DebianPackage], suite: str, store: Store, progress: Callable[[str], None]
+    packages: list[DebianPackage],
+    suite: str,
+    store: Store,
+    progress: Callable[[str], None],
+    snapshot: str | None = None,
 ) -> tuple[dict[str, Path], list[DebianPackage]]:
-    """Return the .deb of each package (checked against its sha256), and those that can't be had."""
+    """Return the .deb of each package (checked against its sha256), and those that can't be had.
+
+    Looked for in the store, then on the machine's mirrors, then on the snapshot mirror.
+    """
     with store.locked("debs"):
         found = {p.name: store.path / "debs" / p.file_name for p in packages}
-        missing = [p for p in packages if not _whole(found[p.name], p, progress)]
+        missing = [
+            p for p in {p.file_name: p for p in packages}.values()
+            if not _whole(found[p.name], p, progress)
+        ]  # fmt: skip
         if not missing:
             return found, []
         megabytes = sum(p.size for p in missing) / 1e6
         progress(f"downloading {len(missing)} Debian packages ({megabytes:.0f} MB)")
-        apt = Apt(store.path / "apt", suite)
         with store.scratch("debs") as folder:
+            apt = Apt(store.path / "apt", suite)
             apt.update()
             gone = apt.download(missing, folder)
-            if gone:
-                return {}, gone
+            if gone and snapshot:
+                progress(f"asking the snapshot mirror for {len(gone)} packages")
+                gone = _from_snapshot(gone, snapshot, folder)
             for package in missing:
-                _keep(package, folder, found[package.name])
-    return found, []
+                if package not in gone:
+                    _keep(package, folder, found[package.name], store)
+    return found, gone
+
+
+def _from_snapshot(packages: list[DebianPackage], mirror: str, folder: Path) -> list[DebianPackage]:
+    """Fetch what the mirrors dropped; return what the snapshot mirror has not either."""
+    from images.builder import snapshots  # noqa: PLC0415 - half a second of every preview
+
+    return snapshots.download(packages, mirror, folder)
 
 
 def _whole(path: Path, package: DebianPackage, progress: Callable[[str], None]) -> bool:
@@ -164,10 +207,10 @@ def _whole(path: Path, package: DebianPackage, progress: Callable[[str], None]) 
     return False
 
 
-def _keep(package: DebianPackage, folder: Path, target: Path) -> None:
+def _keep(package: DebianPackage, folder: Path, target: Path, store: Store) -> None:
     fetched = next((f for f in folder.iterdir() if f.name.startswith(f"{package.name}_")), None)
     if fetched is None:
-        raise RackformError(f"apt fetched no file for {package.name} {package.version}")
+        raise RackformError(f"apt fetched no file for {package.name} {package.version}: run again")
     actual = hash_file(fetched)
     if actual != f"sha256:{package.sha256}":
         raise RackformError(
@@ -175,7 +218,7 @@ def _keep(package: DebianPackage, folder: Path, target: Path) -> None:
             f"sha256:{package.sha256}: the mirror serves another file under the same version; "
             "check the mirror, then lock again"
         )
-    shutil.move(fetched, target)
+    store.move(fetched, target)
 
 
 def _as_installed(name: str) -> str:

@@ -1,29 +1,25 @@
-"""From a lock to an image in the store: layer by layer, each made once for the same inputs."""
+"""From a lock to an image in the store, or to the one that the store holds already."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
-from images.builder import apt, declaration, lock_model, oci, resolve, rootfs
-from images.builder.declaration import Definition, Method
-from images.builder.layers import write_files
-from images.builder.lock_model import DebianPackage, Lock
+from images.builder import apt, declaration, layout, lock_model, oci, resolve, upstream
+from images.builder.declaration import Definition
+from images.builder.index import Indexed, indexed
+from images.builder.lock_model import Lock
 from images.builder.oci import Layer
-from images.builder.python_env import PythonLayers
-from images.builder.store import Store, hash_of
+from images.builder.recipe import FORMATS, Progress, Recipe
+from images.builder.store import Store, hash_of, told_when_full
 from remote.errors import RackformError
-
-FORMAT = 1
-"""Raised when the builder makes other bytes from the same inputs, so that nothing stale is used."""
-
-Progress = Callable[[str], None]
+from stack.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
+    input_hash: str
+    """Hash of what it was made from: its key in the store's index."""
     digest: str
     """sha256 of the manifest: what a node pulls."""
     image_id: str
@@ -46,26 +42,40 @@ class Expected:
     lock_sha256: str
 
 
-class Indexed(BaseModel):
-    """What the store remembers of a finished image."""
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where a build may look beside the repository and the machine's package sources."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    locks: Path | None = None
+    """Folder for a lock made on this machine in case nobody has the locked packages any more;
+    without it, that is an error."""
+    snapshot: str | None = None
+    """Address of an archive of all Debian packages there ever were."""
+    pinned: str | None = None
+    """Input hash of an image of an earlier generation: that one is taken, whatever is declared."""
+    warn: Callable[[str], None] | None = None
+    """Told what the user should know, if given, instead of `progress`."""
 
-    digest: str
-    image_id: str
-    layers: list[Layer]
+
+NOWHERE = Sources()
 
 
-def expected(name: str, variant: str, store: Path, *, locks: Path | None = None) -> Expected:
+def expected(name: str, variant: str, store: Path, sources: Sources = NOWHERE) -> Expected:
     """Tell what `build` would make, from the declaration, the lock and the store's index."""
+    if sources.pinned:
+        held = _pinned(name, variant, sources.pinned, store)
+        return Expected(
+            input_hash=sources.pinned, digest=held.digest, image_id=held.image_id,
+            packages=held.packages, files=held.files, lock_sha256=held.lock_sha256,
+        )  # fmt: skip
     definition = declaration.load(name, variant)
-    lock = lock_model.read(definition, replaced_by=locks)
-    key = _key(definition, lock)
-    indexed = _indexed(store / "index" / f"{key}.json")
+    lock = lock_model.read(definition, store=store, replaced_by=sources.locks)
+    key = input_hash(definition, lock)
+    found = indexed(store, key)
     return Expected(
         input_hash=key,
-        digest=indexed.digest if indexed else None,
-        image_id=indexed.image_id if indexed else None,
+        digest=found.digest if found else None,
+        image_id=found.image_id if found else None,
         packages=lock.packages(),
         files=definition.files,
         lock_sha256=lock.sha256,
@@ -73,7 +83,7 @@ def expected(name: str, variant: str, store: Path, *, locks: Path | None = None)
 
 
 def build(
-    name: str, variant: str, store: Path, progress: Progress, *, locks: Path | None = None
+    name: str, variant: str, store: Path, progress: Progress, sources: Sources = NOWHERE
 ) -> Built:
     """Make an image from its lock, or find it made.
 
@@ -82,35 +92,91 @@ def build(
         variant: one of the declaration's.
         store: where blobs, packages and the index are kept.
         progress: told in words what is being done.
-        locks: folder for a lock made on this machine in case no mirror has the locked packages any
-            more; without it, that is an error.
+        sources: where else to look.
 
     Raises:
-        RackformError: the lock is missing or stale, or a package can't be had as it was locked.
+        InputError: the declaration is wrong, or the lock is missing, stale or tampered.
+        RackformError: a package can't be had as it was locked, or the disk is full.
 
     """
     started = time.monotonic()
-    definition = declaration.load(name, variant)
-    lock = lock_model.read(definition, replaced_by=locks)
-    held = Store(store)
-    key = _key(definition, lock)
-    indexed = _indexed(store / "index" / f"{key}.json")
-    if indexed is None or check(indexed.digest, store):
-        held.refuse_full_disk(_room(lock), f"building {name}/{variant}")
-        lock = _obtainable(definition, lock, held, progress, locks)
-        key = _key(definition, lock)
-        with held.locked(f"image-{key}"):
-            layers = _Builder(definition, lock, held, progress).layers()
-            digest, image_id = oci.put_image(held, definition, layers)
-            indexed = Indexed(digest=digest, image_id=image_id, layers=layers)
-            held.write_json("index", key, indexed.model_dump_json() + "\n")
+    with told_when_full(store):
+        held = Store(store)
+        with held.used():
+            key, found = _find_or_make(name, variant, held, progress, sources)
     return Built(
-        digest=indexed.digest,
-        image_id=indexed.image_id,
-        size_bytes=sum(layer.size_bytes for layer in indexed.layers),
+        input_hash=key,
+        digest=found.digest,
+        image_id=found.image_id,
+        size_bytes=sum(layer.size_bytes for layer in found.layers),
         seconds=time.monotonic() - started,
-        layers=tuple(indexed.layers),
+        layers=tuple(found.layers),
     )
+
+
+def _find_or_make(
+    name: str, variant: str, store: Store, progress: Progress, sources: Sources
+) -> tuple[str, Indexed]:
+    if sources.pinned:
+        found = _pinned(name, variant, sources.pinned, store.path)
+        if wrong := check(found.digest, store.path):
+            raise _not_rebuilt(name, variant, "; ".join(wrong))
+        return sources.pinned, found.all_cached()
+    definition = declaration.load(name, variant)
+    lock = lock_model.read(definition, store=store.path, replaced_by=sources.locks)
+    key = input_hash(definition, lock)
+    if (known := indexed(store.path, key)) and not check(known.digest, store.path):
+        return key, known.all_cached()
+    store.refuse_full_disk(_room(lock), f"building {name}/{variant}")
+    lock = _obtainable(definition, lock, store, progress, sources)
+    key = input_hash(definition, lock)
+    with store.locked(f"image-{key}"):
+        known = indexed(store.path, key)
+        if known and not check(known.digest, store.path):
+            return key, known.all_cached()  # another build made it while this one waited
+        found = _make(definition, lock, store, progress)
+        lock_model.remember(lock, store)
+        store.write_json("index", key, found.all_cached().model_dump_json() + "\n")
+    layout.write(store)
+    return key, found
+
+
+def _make(definition: Definition, lock: Lock, store: Store, progress: Progress) -> Indexed:
+    spec, keys = definition.spec, list[str]()
+    if spec.upstream and lock.upstream:
+        progress(f"{definition.name}: fetching {spec.upstream.repository}@{lock.upstream.digest}")
+        digest = lock.upstream.digest
+        image_id, layers = upstream.fetch(spec.upstream, lock.upstream, store)
+    elif spec.debian:
+        recipe = Recipe(definition, spec.debian, lock, store, progress)
+        layers, keys = recipe.layers(), recipe.keys
+        digest, image_id = oci.put_image(store, definition, layers)
+    else:
+        raise InputError(f"images/{definition.name} has a lock of another kind: lock it again")
+    sbom_manifest, document = _sbom(definition, digest, lock, layers, store)
+    return Indexed(
+        name=definition.name,
+        variant=definition.variant,
+        digest=digest,
+        image_id=image_id,
+        layers=layers,
+        layer_keys=keys,
+        lock_sha256=lock.sha256,
+        packages=lock.packages(),
+        files=definition.files,
+        sbom=document,
+        sbom_manifest=sbom_manifest,
+    )
+
+
+def _sbom(
+    definition: Definition, digest: str, lock: Lock, layers: list[Layer], store: Store
+) -> tuple[str | None, str | None]:
+    if lock.upstream:
+        return None, None
+    from images.builder import sbom  # noqa: PLC0415 - a quarter of a second of every preview
+
+    return sbom.attach(f"{definition.name}/{definition.variant}", digest, lock, layers, store)
 
 
 def check(digest: str, store: Path) -> list[str]:
@@ -135,134 +201,48 @@ def _room(lock: Lock) -> int:
     return 4 * downloaded + 100_000_000
 
 
-def _key(definition: Definition, lock: Lock) -> str:
-    return hash_of(FORMAT, definition.checksum, lock.sha256)
+def input_hash(definition: Definition, lock: Lock) -> str:
+    return hash_of(FORMATS, definition.checksum, lock.sha256)
 
 
-def _indexed(path: Path) -> Indexed | None:
-    try:
-        return Indexed.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+def _pinned(name: str, variant: str, key: str, store: Path) -> Indexed:
+    found = indexed(store, key)
+    if found is None or (found.name, found.variant) != (name, variant):
+        raise _not_rebuilt(name, variant, "the store has it no more")
+    return found
+
+
+def _not_rebuilt(name: str, variant: str, why: str) -> RackformError:
+    return RackformError(
+        f"image {name}/{variant} is pinned to an earlier generation's, but {why}: check out that "
+        f"generation's commit and run './rackform build {name}', or give up the pin "
+        "('pulumi config rm rackform:pinned')"
+    )
 
 
 def _obtainable(
-    definition: Definition, lock: Lock, store: Store, progress: Progress, locks: Path | None
+    definition: Definition, lock: Lock, store: Store, progress: Progress, sources: Sources
 ) -> Lock:
-    """Return the lock, or one that stands in for it if the mirrors dropped what it names."""
-    suite = definition.spec.debian.suite
-    _, gone = apt.fetch([*lock.debian, *lock.tools], suite, store, progress)
+    """Return the lock, or one that stands in for it if nobody has what it names any more."""
+    debian = definition.spec.debian
+    if debian is None:
+        return lock
+    needed = Recipe(definition, debian, lock, store, progress).needed()
+    _, gone = apt.fetch(needed, debian.suite, store, progress, sources.snapshot)
     if not gone:
         return lock
     listed = ", ".join(f"{p.name} {p.version}" for p in gone)
-    if locks is None:
+    fresh = resolve.resolve(definition, store, progress, keep=lock)
+    told = "; ".join(lock_model.difference(lock, fresh).lines()) or "the same versions, built anew"
+    where = "no mirror and no snapshot mirror" if sources.snapshot else "no mirror"
+    if sources.locks is None:
         raise RackformError(
-            f"no mirror has these packages of image {definition.name} any more: {listed}: "
-            f"lock again ('./rackform lock {definition.name}')"
+            f"{where} has these packages of image {definition.name} any more: {listed}: lock again "
+            f"('./rackform lock {definition.name}'), which would change: {told}"
         )
-    fresh = resolve.resolve(definition, store, progress)
-    changed = lock_model.difference(lock, fresh).changed
-    told = ", ".join(f"{name} {old} → {new}" for name, (old, new) in changed.items())
-    progress(f"warning: locked packages of {definition.name} are gone, taking instead: {told}")
-    lock_model.write_local(locks, definition, lock, fresh)
+    (sources.warn or progress)(
+        f"warning: {where} has these locked packages of image {definition.name} any more: {listed}."
+        f" This machine goes on with a lock of its own, in {sources.locks}, which changes: {told}"
+    )
+    lock_model.write_local(sources.locks, definition, lock, fresh)
     return fresh
-
-
-class _Builder:
-    def __init__(
-        self, definition: Definition, lock: Lock, store: Store, progress: Progress
-    ) -> None:
-        self.definition = definition
-        self.spec = definition.spec
-        self.lock = lock
-        self.store = store
-        self.progress = progress
-
-    def layers(self) -> list[Layer]:
-        base_key = hash_of(
-            "debian", FORMAT, self.spec.debian.model_dump(mode="json", exclude={"packages"}),
-            [p.sha256 for p in self.lock.debian],
-            self.spec.bind_low_ports,
-        )  # fmt: skip
-        made = [self._layer("debian", base_key, self._debian)]
-        if self.spec.python:
-            python = PythonLayers(
-                self.spec.python, self.lock.wheels, self.store, made[0].digest, self._tools
-            )
-            for group in python.groups():
-                key = hash_of("python", FORMAT, base_key, group.inputs, self._tool_hashes())
-                made.append(self._layer(group.name, key, group.write))
-        if self.spec.files or self.spec.folders or self.spec.user:
-            key = hash_of("files", FORMAT, self.definition.checksum)
-            made.append(self._layer("files", key, self._files))
-        return made
-
-    def _layer(self, name: str, key: str, write: Callable[[Path], str]) -> Layer:
-        """Return the layer made from the inputs that `key` is the hash of, making it if needed."""
-        with self.store.locked(f"layer-{key}"):
-            stored = self.store.read_json("layers", key)
-            if stored:
-                layer = Layer.model_validate_json(stored)
-                wrong = self.store.problem(layer.digest)
-                if not wrong:
-                    return layer.model_copy(update={"name": name, "cached": True})
-                self.progress(
-                    f"layer {name} of {self.definition.name} ({layer.digest}) {wrong} in the "
-                    "store: making it again"
-                )
-            started = time.monotonic()
-            self.progress(f"{self.definition.name}: making layer {name}")
-            with self.store.scratch("layer") as folder:
-                tar = folder / "layer.tar"
-                blob = self.store.take(tar, write(tar))
-            layer = Layer(name=name, digest=blob.digest, size_bytes=blob.size, cached=False)
-            self.store.write_json("layers", key, layer.model_dump_json() + "\n")
-            self.progress(
-                f"{self.definition.name}: layer {name} made in "
-                f"{time.monotonic() - started:.1f} s ({blob.size / 1e6:.0f} MB)"
-            )
-            return layer
-
-    def _debian(self, tar: Path) -> str:
-        debian = self.spec.debian
-        debs = self._debs(self.lock.debian)
-        with self.store.scratch("debian") as work, tar.open("wb") as out:
-            if debian.method is Method.INSTALL:
-                return rootfs.install(debian, self.lock.debian, debs, work, out)
-            rootfs.extract(debian, self.lock.debian, debs, work / "root")
-            return rootfs.write_extracted(work / "root", out, self.spec.bind_low_ports)
-
-    def _files(self, tar: Path) -> str:
-        texts: dict[str, Path] = {}
-        with self.store.scratch("files") as work, tar.open("wb") as out:
-            if self.spec.user:
-                user = self.spec.user
-                entry = f"{user.name}:x:{user.uid}:"
-                (work / "passwd").write_text(
-                    f"root:x:0:0:root:/:/sbin/nologin\n{entry}{user.uid}::{user.home}:/sbin/nologin\n"
-                )
-                (work / "group").write_text(f"root:x:0:\n{entry}\n")
-                texts = {"/etc/passwd": work / "passwd", "/etc/group": work / "group"}
-            return write_files(
-                out, self.definition.folder, self.spec.files, self.spec.folders, texts
-            )
-
-    def _tools(self) -> Path:
-        """Return the unpacked tools of the builder, made once for the same packages."""
-        folder = self.store.path / "rootfs" / f"tools-{hash_of(FORMAT, self._tool_hashes())[:16]}"
-        with self.store.locked(folder.name):
-            if not folder.exists():
-                debian = self.spec.debian
-                with self.store.scratch("tools") as work:
-                    rootfs.extract(debian, self.lock.tools, self._debs(self.lock.tools), work / "r")
-                    (work / "r").rename(folder)
-        return folder
-
-    def _tool_hashes(self) -> list[str]:
-        return [p.sha256 for p in self.lock.tools]
-
-    def _debs(self, packages: list[DebianPackage]) -> dict[str, Path]:
-        found, gone = apt.fetch(packages, self.spec.debian.suite, self.store, self.progress)
-        if gone:
-            raise RackformError(f"{gone[0].name} {gone[0].version} can't be fetched any more")
-        return found

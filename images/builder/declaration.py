@@ -6,9 +6,10 @@ import tomllib
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-from remote.errors import RackformError
+from stack.errors import InputError
 
 IMAGES = Path(__file__).resolve().parent.parent
 DECLARATION = "image.toml"
@@ -72,6 +73,13 @@ class Stubs(Declared):
     reason: str
 
 
+class Group(Declared):
+    """Packages that get a layer of their own, since they change together and rarely."""
+
+    name: str
+    wheels: list[str] = Field(description="name patterns")
+
+
 class Python(Declared):
     """A virtual environment made from wheels alone."""
 
@@ -79,9 +87,8 @@ class Python(Declared):
     prefix: str = "/opt/venv"
     requirements: str = "requirements.in"
     overrides: str | None = None
-    layers: list[list[str]] = Field(
-        default=[],
-        description="name patterns of what gets a layer of its own, since it rarely changes",
+    layers: list[Group] = Field(
+        default=[], description="those that change least first; the rest is one layer"
     )
     trims: list[Trim] = []
     stubs: Stubs | None = None
@@ -94,10 +101,20 @@ class User(Declared):
     home: str = "/"
 
 
+class Upstream(Declared):
+    """An image that somebody else builds; the lock pins its digest."""
+
+    repository: str = Field(description="registry and name, as in docker.io/redis")
+    tag: str = Field(description="what `rackform lock` asks for")
+
+
 class Variant(Declared):
     """What an image is; a table under `variants` says only what differs from the whole."""
 
-    debian: Debian
+    debian: Debian | None = None
+    upstream: Upstream | None = Field(
+        default=None, description="instead of everything below but labels: taken as it is"
+    )
     tools: list[str] = Field(
         default=[],
         description="Debian packages that the builder itself runs, locked like the rest",
@@ -119,6 +136,15 @@ class Variant(Declared):
     labels: dict[str, str] = {}
     stop_signal: str | None = None
 
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> "Variant":
+        if (self.debian is None) == (self.upstream is None):
+            raise ValueError("an image is either made from [debian] or taken from [upstream]")
+        given = self.model_fields_set - {"upstream", "labels"}
+        if self.upstream and given:
+            raise ValueError(f"{min(given)} can't be set for an image that is taken from upstream")
+        return self
+
 
 class Definition(Declared):
     """One variant of one image with the checksums of all that defines it."""
@@ -128,6 +154,7 @@ class Definition(Declared):
     spec: Variant
     files: dict[str, str] = Field(description="path in the image's folder → sha256")
     checksum: str = Field(description="sha256 over the declaration and its files")
+    declared: dict[str, JsonValue] = Field(description="what the checksum is over")
 
     @property
     def folder(self) -> Path:
@@ -149,32 +176,34 @@ def load(name: str, variant: str) -> Definition:
     raw, tables = _declared(name)
     if variant not in tables:
         known = ", ".join(sorted(tables))
-        raise RackformError(f"image {name} has no variant {variant!r}: choose one of {known}")
+        raise InputError(f"image {name} has no variant {variant!r}: choose one of {known}")
     merged = _merge(raw, tables[variant])
     try:
         spec = Variant.model_validate(merged)
     except ValidationError as error:
-        where = "; ".join(
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
-        )
-        raise RackformError(f"images/{name}/{DECLARATION} (variant {variant}): {where}") from None
+        where = "; ".join(map(_sentence, error.errors()))
+        raise InputError(f"images/{name}/{DECLARATION} (variant {variant}): {where}") from None
     files = _checksums(name, spec)
-    canonical = json.dumps(
-        {
-            "name": name,
-            "variant": variant,
-            "spec": spec.model_dump(mode="json", exclude_defaults=True),
-            "files": files,
-        },
-        sort_keys=True,
-    )
+    declared: dict[str, JsonValue] = {
+        "spec": spec.model_dump(mode="json", exclude_defaults=True),
+        "files": dict[str, JsonValue](files),
+    }
+    canonical = json.dumps({"name": name, "variant": variant, **declared}, sort_keys=True)
     return Definition(
         name=name,
         variant=variant,
         spec=spec,
         files=files,
         checksum=hashlib.sha256(canonical.encode()).hexdigest(),
+        declared=declared,
     )
+
+
+def _sentence(error: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{path} is no setting of an image: correct its name, or take it out"
+    return f"{path}: {error['msg']}".removeprefix(": ")
 
 
 def _declared(name: str) -> tuple[dict[str, object], dict[str, object]]:
@@ -184,16 +213,16 @@ def _declared(name: str) -> tuple[dict[str, object], dict[str, object]]:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = ", ".join(names())
-        raise RackformError(f"there is no image {name!r}: choose one of {known}") from None
+        raise InputError(f"there is no image {name!r}: choose one of {known}") from None
     except tomllib.TOMLDecodeError as error:
-        raise RackformError(f"images/{name}/{DECLARATION} is not TOML: {error}") from None
+        raise InputError(f"images/{name}/{DECLARATION} is not TOML: {error}") from None
     return raw, raw.pop("variants", {}) or {DEFAULT_VARIANT: {}}
 
 
 def _merge(base: dict[str, object], over: object) -> dict[str, object]:
     """Lay a variant's table over the image's: tables are joined, anything else is replaced."""
     if not isinstance(over, dict):
-        raise RackformError(f"a variant is a table, not {over!r}")
+        raise InputError(f"a variant is a table, not {over!r}")
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -211,7 +240,7 @@ def _checksums(name: str, spec: Variant) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in paths:
         if not path.exists():
-            raise RackformError(
+            raise InputError(
                 f"images/{name}/{path.relative_to(folder)} is declared in {DECLARATION}, "
                 "but there is no such file: add it, or take it out of the declaration"
             )

@@ -35,6 +35,7 @@ class Manifest(BaseModel):
 
     digest: str
     size: int
+    media_type: str
     name: str
     variant: str
     config: Blob
@@ -43,24 +44,23 @@ class Manifest(BaseModel):
 
 def put_image(store: Store, definition: Definition, layers: list[Layer]) -> tuple[str, str]:
     """Write configuration and manifest; return the manifest's digest and the image ID."""
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH))
     config = store.put(
-        _json(
+        as_json(
             {
-                "created": created,
+                "created": created(),
                 "architecture": "amd64",
                 "os": "linux",
                 "config": _runtime(definition),
                 "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
                 "history": [
-                    {"created": created, "created_by": f"rackform: {layer.name}"}
+                    {"created": created(), "created_by": f"rackform: {layer.name}"}
                     for layer in layers
                 ],
             }
         )
     )
     manifest = store.put(
-        _json(
+        as_json(
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
@@ -84,15 +84,21 @@ def read_manifest(digest: str, store: Store) -> Manifest:
     document = json.loads(raw)
     config = Blob(digest=document["config"]["digest"], size=document["config"]["size"])
     with store.open(config.digest) as handle:
-        labels = json.load(handle)["config"]["Labels"]
+        labels = json.load(handle).get("config", {}).get("Labels") or {}
     return Manifest(
         digest=digest,
         size=len(raw),
-        name=labels[NAME_LABEL],
-        variant=labels[VARIANT_LABEL],
+        media_type=document.get("mediaType", MANIFEST),
+        name=labels.get(NAME_LABEL, "upstream"),
+        variant=labels.get(VARIANT_LABEL, "default"),
         config=config,
         layers=[Blob(digest=item["digest"], size=item["size"]) for item in document["layers"]],
     )
+
+
+def created() -> str:
+    """Return the time that everything bears, as the specification writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH))
 
 
 def _runtime(definition: Definition) -> dict[str, object]:
@@ -114,5 +120,5 @@ def _runtime(definition: Definition) -> dict[str, object]:
     return {key: value for key, value in held.items() if value is not None}
 
 
-def _json(document: object) -> bytes:
+def as_json(document: object) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -2,14 +2,14 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from images.builder import rootfs, stubs, wheels
+from images.builder import declaration, rootfs, stubs, wheels
 from images.builder.declaration import Python
 from images.builder.layers import LayerWriter
 from images.builder.lock_model import Wheel
@@ -52,7 +52,7 @@ class PythonLayers:
 
     def groups(self) -> list[Group]:
         last = len(self._groups) - 1
-        names = [f"python-{layer[0]}" for layer in self.spec.layers]
+        names = [f"python-{layer.name}" for layer in self.spec.layers]
         how = self.spec.model_dump(mode="json", exclude={"requirements", "overrides", "layers"})
         return [
             Group(
@@ -174,11 +174,11 @@ def compile_tree(base: Path, version: str, tree: Path, target: str) -> None:
         list(pool.map(run, jobs))
 
 
-def _split(layers: list[list[str]], locked: list[Wheel]) -> list[list[Wheel]]:
+def _split(layers: Sequence[declaration.Group], locked: list[Wheel]) -> list[list[Wheel]]:
     rest = list(locked)
     groups = []
-    for patterns in layers:
-        group = [w for w in rest if any(fnmatch(w.name, pattern) for pattern in patterns)]
+    for layer in layers:
+        group = [w for w in rest if any(fnmatch(w.name, pattern) for pattern in layer.wheels)]
         rest = [w for w in rest if w not in group]
         groups.append(group)
     return [*groups, rest]

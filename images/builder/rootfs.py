@@ -1,5 +1,6 @@
 """Root file systems from exactly the locked Debian packages, offline."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import BinaryIO
 
+from images.builder import repository
 from images.builder.declaration import Debian
 from images.builder.layers import EPOCH, HashingWriter, LayerWriter, Owner
 from images.builder.lock_model import DebianPackage
@@ -35,21 +37,14 @@ def install(
 
     """
     _need_root_and("mmdebstrap")
-    repository = work / "repository"
-    repository.mkdir()
-    index = []
+    folder = work / "repository"
+    folder.mkdir()
     for package in packages:
-        deb = repository / package.file_name.replace("%", "_")
-        os.link(debs[package.name], deb)
-        control = _output("dpkg-deb", "--field", str(deb))
-        index.append(
-            f"{control.rstrip()}\nFilename: ./{deb.name}\nSize: {package.size}\n"
-            f"SHA256: {package.sha256}\n"
-        )
-    listing = "\n".join(index).encode()
-    (repository / "Packages").write_bytes(listing)
+        (folder / repository.file_name(package)).hardlink_to(debs[package.name])
+    listing = repository.listing(packages, debs)
+    (folder / "Packages").write_bytes(listing)
     # mmdebstrap finds the essential packages of a suite by its name, which only a Release tells.
-    (repository / "Release").write_text(
+    (folder / "Release").write_text(
         f"Suite: {debian.suite}\nCodename: {debian.suite}\nArchitectures: amd64\n"
         f"Date: Tue, 14 Nov 2023 22:13:20 UTC\nSHA256:\n"
         f" {hashlib.sha256(listing).hexdigest()} {len(listing)} Packages\n",
@@ -65,7 +60,7 @@ def install(
         "--aptopt=APT::Install-Recommends false",
         "--aptopt=Acquire::Languages none",
         "--dpkgopt=force-unsafe-io",
-        *[f"--dpkgopt=path-exclude={folder}/*" for folder in debian.exclude],
+        *[f"--dpkgopt=path-exclude={path}/*" for path in debian.exclude],
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         f"--customize-hook=rm -f {unwanted}",
         '--customize-hook=: > "$1"/etc/machine-id',
@@ -74,7 +69,7 @@ def install(
     ]
     _run(
         ["mmdebstrap", *options, debian.suite, str(tar),
-         f"deb [trusted=yes] copy://{repository} ./"],
+         f"deb [trusted=yes] copy://{folder} ./"],
         INSTALL_TIMEOUT_S,
     )  # fmt: skip
     writer = HashingWriter(out)
@@ -90,26 +85,32 @@ def extract(
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
+    status = root / "var/lib/dpkg/status.d"  # where scanners look in images without dpkg
+    status.mkdir(parents=True)
+    excluded = [f"--exclude=.{folder}/*" for folder in debian.exclude]
     for package in packages:
-        unpack = subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(debs[package.name])], stdout=subprocess.PIPE
-        )
-        excluded = [f"--exclude=.{folder}/*" for folder in debian.exclude]
-        try:
-            subprocess.run(
-                ["tar", "--extract", "--directory", str(root), "--keep-directory-symlink",
-                 "--no-same-owner", "--same-permissions", *excluded],
-                stdin=unpack.stdout,
-                check=True,
-            )  # fmt: skip
-        except subprocess.CalledProcessError:
-            raise RackformError(f"{debs[package.name]} can't be unpacked") from None
-        finally:
-            if unpack.stdout:
-                unpack.stdout.close()
-            unpack.wait()
+        (status / package.name).write_text(f"{repository.control(debs[package.name])}\n")
+        _untar(debs[package.name], root, excluded)
+        with contextlib.suppress(RackformError):  # one without a licence of its own
+            _untar(debs[package.name], root, ["--wildcards", "./usr/share/doc/*/copyright"])
     for name in ("proc", "sys", "dev", "tmp", "run", "etc"):
         (root / name).mkdir(exist_ok=True)
+
+
+def _untar(deb: Path, root: Path, options: list[str]) -> None:
+    unpack = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE)
+    try:
+        done = subprocess.run(
+            ["tar", "--extract", "--directory", str(root), "--keep-directory-symlink",
+             "--no-same-owner", "--same-permissions", *options],
+            stdin=unpack.stdout, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        if unpack.stdout:
+            unpack.stdout.close()
+        unpack.wait()
+    if done.returncode:
+        raise RackformError(f"{deb} can't be unpacked: {done.stderr.strip()[-300:]}")
 
 
 def write_extracted(root: Path, out: BinaryIO, bind_low_ports: list[str]) -> str:
@@ -141,10 +142,6 @@ def _need_root_and(program: str) -> None:
         raise RackformError(f"{program} makes files of many owners: run as root")
     if not shutil.which(program):
         raise RackformError(f"{program} is missing: install it ('apt-get install {program}')")
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _run(command: list[str], timeout_s: float) -> None:

@@ -77,11 +77,11 @@ def _put_manifest(client: httpx.Client, store: Store, manifest: oci.Manifest) ->
         done = client.put(
             f"manifests/{manifest.digest}",
             content=handle.read(),
-            headers={"Content-Type": oci.MANIFEST},
+            headers={"Content-Type": manifest.media_type},
         )
     if done.status_code != httpx.codes.CREATED:
         _refuse(done)
-    found = client.head(f"manifests/{manifest.digest}", headers={"Accept": oci.MANIFEST})
+    found = client.head(f"manifests/{manifest.digest}", headers={"Accept": manifest.media_type})
     if found.headers.get("Docker-Content-Digest") != manifest.digest:
         _refuse(found)
 

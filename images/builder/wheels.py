@@ -1,10 +1,15 @@
 """Which wheels an environment is made of: chosen by uv, pinned to the one file that fits."""
 
+import base64
+import csv
+import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -21,8 +26,8 @@ COMPILE_TIMEOUT_S = 600
 INSTALL_TIMEOUT_S = 1800
 
 
-def resolve(python: Python, folder: Path) -> list[Wheel]:
-    """Resolve requirements to wheels, sorted by name.
+def resolve(python: Python, folder: Path, keep: Mapping[str, str]) -> list[Wheel]:
+    """Resolve requirements to wheels, sorted by name; versions in `keep` stay where they fit.
 
     Raises:
         RackformError: they contradict each other, or something has no wheel for the image.
@@ -30,6 +35,8 @@ def resolve(python: Python, folder: Path) -> list[Wheel]:
     """
     with tempfile.TemporaryDirectory() as work:
         out = Path(work) / "pylock.toml"
+        if keep:  # uv prefers what the file that it writes held before
+            out.write_text(_preferred(keep), encoding="utf-8")
         overrides = ["--overrides", str(folder / python.overrides)] if python.overrides else []
         run_uv(
             ["pip", "compile", "--quiet", "--format", "pylock.toml", "--no-header",
@@ -37,6 +44,7 @@ def resolve(python: Python, folder: Path) -> list[Wheel]:
              "--python-platform", UV_PLATFORM, *overrides, "--output-file", str(out),
              str(folder / python.requirements)],
             COMPILE_TIMEOUT_S,
+            purpose=f"images/{folder.name}/{python.requirements} can't be resolved: correct it",
         )  # fmt: skip
         document = tomllib.loads(out.read_text(encoding="utf-8"))
     ranks = {tag: rank for rank, tag in enumerate(_tags(python.version))}
@@ -81,9 +89,47 @@ def install(wheels: list[Wheel], version: str, target: Path) -> None:
              "--target", str(target), "--requirement", str(pins)],
             INSTALL_TIMEOUT_S,
         )  # fmt: skip
+    _check_files(target)
 
 
-def run_uv(arguments: list[str], timeout_s: float) -> None:
+def _check_files(target: Path) -> None:
+    """Hold every file to its wheel's own record: uv checks what it downloads, not what it cached.
+
+    uv links files from its cache, where whoever edits an installed package edits them too.
+    """
+    with ThreadPoolExecutor() as pool:
+        altered = [
+            found for found in pool.map(_altered, sorted(target.glob("*.dist-info"))) if found
+        ]
+    if altered:
+        package = altered[0].partition(" ")[0]
+        raise RackformError(
+            f"{'; '.join(altered)}: not what the wheel holds, so it was altered in uv's cache. Run "
+            f"'.venv/bin/uv cache clean {package}', then this again"
+        )
+
+
+def _altered(info: Path) -> str | None:
+    """Return the first file of an installed wheel that isn't as its record has it."""
+    with (info / "RECORD").open(encoding="utf-8", newline="") as record:
+        for name, digest, _ in csv.reader(record):
+            algorithm, _, expected = digest.partition("=")
+            if algorithm != "sha256":
+                continue
+            with (info.parent / name).open("rb") as file:
+                actual = hashlib.file_digest(file, "sha256").digest()
+            if base64.urlsafe_b64encode(actual).decode().rstrip("=") != expected:
+                package, _, version = info.name.removesuffix(".dist-info").partition("-")
+                return f"{package} {version}: {name}"
+    return None
+
+
+def _preferred(keep: Mapping[str, str]) -> str:
+    listed = "".join(f'[[packages]]\nname = "{n}"\nversion = "{v}"\n' for n, v in keep.items())
+    return f'lock-version = "1.0"\ncreated-by = "uv"\n{listed}'
+
+
+def run_uv(arguments: list[str], timeout_s: float, purpose: str | None = None) -> None:
     beside = Path(sys.executable).with_name("uv")
     program = str(beside) if beside.exists() else shutil.which("uv")
     if program is None:
@@ -98,7 +144,9 @@ def run_uv(arguments: list[str], timeout_s: float) -> None:
             "check that the Python index can be reached"
         ) from None
     if done.returncode:
-        raise RackformError(f"uv {arguments[1]} failed: {done.stderr.strip()[-1500:]}")
+        raise RackformError(
+            f"{purpose or f'uv {arguments[1]} failed'}: {done.stderr.strip()[-1500:]}"
+        )
 
 
 def _tags(version: str) -> list[Tag]:

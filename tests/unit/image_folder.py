@@ -43,8 +43,8 @@ def lock(store: Path, work: Path, version: str = "1.0") -> Lock:
     """Make the package, put it into the store and lock the image to it."""
     package = _package(Store(store), work, version)
     definition = declaration.load("small", "default")
-    made = Lock(definition=definition.checksum, debian=[package])
-    lock_model.write(definition, made)
+    made = Lock(definition=definition.checksum, declared=definition.declared, debian=[package])
+    lock_model.write(definition, made, Store(store))
     return made
 
 

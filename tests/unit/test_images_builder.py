@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from images import builder
-from images.builder import apt, declaration, resolve
+from images.builder import declaration
 from images.builder.store import Store
 from remote.errors import RackformError
 from tests.unit.image_folder import declare, lock
@@ -69,24 +69,6 @@ def test_a_disk_without_room_for_a_build_is_refused_before_anything_is_fetched(
     assert told == []
 
 
-def test_a_missing_lock_is_refused_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    declare(tmp_path, monkeypatch)
-    with pytest.raises(RackformError, match=r"has no lock: run './rackform lock small'"):
-        builder.expected("small", "default", tmp_path / "store")
-
-
-def test_a_lock_of_another_declaration_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = declare(tmp_path, monkeypatch)
-    lock(tmp_path / "store", tmp_path)
-    (folder / "files" / "hello.conf").write_text("greeting = good day\n")
-    with pytest.raises(RackformError, match=r"another declaration.*rackform lock small"):
-        builder.build("small", "default", tmp_path / "store", _silent)
-
-
 def test_an_altered_layer_is_named_refused_and_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,43 +92,6 @@ def test_an_altered_layer_is_named_refused_and_made_again(
     assert builder.check(built.digest, store) == []
 
 
-def test_an_altered_package_is_named_and_never_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    declare(tmp_path, monkeypatch)
-    store = tmp_path / "store"
-    package = lock(store, tmp_path).debian[0]
-    deb = store / "debs" / package.file_name
-    deb.write_bytes(deb.read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(apt.Apt, "__init__", lambda *_: None)
-    monkeypatch.setattr(apt.Apt, "update", lambda _: None)
-    monkeypatch.setattr(apt.Apt, "download", lambda _self, packages, _to: packages)
-    told: list[str] = []
-    with pytest.raises(RackformError, match=r"no mirror has.*hello 1\.0"):
-        builder.build("small", "default", store, told.append)
-    assert any(package.file_name in line for line in told)
-
-
-def test_a_package_that_no_mirror_has_is_replaced_on_this_machine_and_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    declare(tmp_path, monkeypatch)
-    store, locks = tmp_path / "store", tmp_path / "state"
-    newer = lock(store, tmp_path, "1.1")
-    gone = lock(store, tmp_path, "1.0").debian[0]
-    (store / "debs" / gone.file_name).unlink()
-    monkeypatch.setattr(apt.Apt, "__init__", lambda *_: None)
-    monkeypatch.setattr(apt.Apt, "update", lambda _: None)
-    monkeypatch.setattr(apt.Apt, "download", lambda _self, packages, _to: packages)
-    monkeypatch.setattr(resolve, "resolve", lambda *_: newer)
-    told: list[str] = []
-    built = builder.build("small", "default", store, told.append, locks=locks)
-    assert any("debian/hello 1.0 → 1.1" in line for line in told)
-    expected = builder.expected("small", "default", store, locks=locks)
-    assert (expected.digest, expected.packages) == (built.digest, {"debian/hello": "1.1"})
-    assert builder.expected("small", "default", store).packages == {"debian/hello": "1.0"}
-
-
 def test_the_docker_archive_has_the_image_id_that_the_build_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,15 +110,6 @@ def test_the_docker_archive_has_the_image_id_that_the_build_told(
     assert "usr/bin/hello" in names[0]
     assert not any("README" in name for name in names[0])
     assert {"data", "etc/hello.conf", "etc/passwd"} <= set(names[1])
-
-
-def test_every_shipped_lock_is_of_its_declaration_and_names_no_address() -> None:
-    for name in builder.names():
-        text = (declaration.IMAGES / name / declaration.LOCK).read_text(encoding="utf-8")
-        assert "://" not in text
-        assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
-        for variant in builder.variants(name):
-            assert builder.expected(name, variant, Path("/nowhere")).packages
 
 
 def test_an_unknown_key_in_a_declaration_is_named(

@@ -233,7 +233,10 @@ IMAGE_STATE = State(
 class TestOciImage:
     def expect(self, monkeypatch: pytest.MonkeyPatch, digest: str | None) -> None:
         expected = SimpleNamespace(
-            digest=digest, image_id="sha256:2", packages={"a": "2", "b": "1"}
+            digest=digest,
+            image_id="sha256:2",
+            packages={"a": "2", "b": "1"},
+            input_hash=HEX,
         )
         monkeypatch.setattr("provider.oci_image.builder.expected", lambda *_, **__: expected)
 

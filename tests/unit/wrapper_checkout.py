@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = """
 awk basename cat chmod cut cp date dash df dirname env find flock grep head install ln ls
-mkdir mktemp mv od readlink rm rmdir sed sh sha256sum sleep sort stat tail timeout
+mkdir mktemp mv od readlink rm rmdir sed sh sha256sum sleep sort stat tail tar timeout
 touch tr uname xargs
 """
 
