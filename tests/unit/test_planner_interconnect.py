@@ -9,7 +9,6 @@ from planner.architecture import architecture
 from planner.deployment import Deployment, Load
 from planner.interconnect import Consequence, Rule, pipeline_rule, tensor_rule
 from planner.memory import Layout
-from planner.predict import predict
 from tests.unit.planned_sites import LLAMA_70B_AWQ, proposed, rack
 
 LOAD = Load(concurrency=16, input_tokens=1024, output_tokens=256, waves=2)
@@ -33,7 +32,7 @@ def stages_over(link: str) -> Consequence:
         gpu_by_stage=(catalog.gpu("rtx-4090"),) * 2,
         tp_link=catalog.link("pcie4-x16"), pp_link=catalog.link(link),
     )  # fmt: skip
-    return pipeline_rule(deployment, LOAD, predict(deployment, LOAD))
+    return pipeline_rule(deployment, LOAD)
 
 
 @pytest.mark.parametrize(
