@@ -83,7 +83,7 @@ def test_a_group_may_span_nodes_by_infiniband() -> None:
 
 
 @given(st.floats(1, 400), st.floats(1.01, 8))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_faster_network_never_keeps_less(gbit_s: float, times: float) -> None:
     arch, precision = architecture(LLAMA_70B_AWQ)
     gpu = catalog.gpu("rtx-4090")
