@@ -124,9 +124,15 @@ def plan(
     model: Annotated[
         str | None, typer.Option(help="one of the site's models, or any model in their place")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="requests at a time")] = None,
-    input_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of a prompt")] = None,
-    output_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of an answer")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=65536, help="requests at a time")
+    ] = None,
+    input_tokens: Annotated[
+        int | None, typer.Option(min=1, max=2**24, help="tokens of a prompt")
+    ] = None,
+    output_tokens: Annotated[
+        int | None, typer.Option(min=1, max=2**24, help="tokens of an answer")
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE, as nodes.w1.gpus.count=4")
     ] = None,

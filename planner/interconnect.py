@@ -67,7 +67,7 @@ def tensor_rule(
         }
     )
     reached = _tokens_per_s(many, load)
-    free = _tokens_per_s(many.model_copy(update={"tp_link": _free(many.tp_link)}), load)
+    free = _tokens_per_s(many.model_copy(update={"tp_link": without_cost(many.tp_link)}), load)
     factor = reached / _tokens_per_s(one, load)
     kept = min(1.0, reached / free)
     rule = _tensor_class(factor, kept)
@@ -96,15 +96,22 @@ def _tokens_per_s(deployment: Deployment, load: Load) -> float:
     return simulate(deployment, load).served.tokens_per_s
 
 
-def _free(link: Link) -> Link:
+def without_cost(link: Link) -> Link:
+    """Return a link that moves everything at once."""
     return link.model_copy(update={"bandwidth_gb_s": 1e9, "latency_us": 1e-6})
 
 
-def pipeline_rule(deployment: Deployment, load: Load, with_hops: Prediction) -> Consequence:
-    """Return what the hops between the stages cost; `with_hops` is the deployment's prediction."""
+def pipeline_rule(
+    deployment: Deployment, load: Load, with_hops: Prediction | None = None
+) -> Consequence:
+    """Return what the hops between the stages cost.
+
+    `with_hops` is the deployment's prediction for the load, where it is there already.
+    """
     link = deployment.pp_link
-    without = _tokens_per_s(deployment.model_copy(update={"pp_link": _free(link)}), load)
-    factor = min(1.0, with_hops.output_tok_s / without)
+    without = _tokens_per_s(deployment.model_copy(update={"pp_link": without_cost(link)}), load)
+    reached = with_hops.output_tok_s if with_hops else _tokens_per_s(deployment, load)
+    factor = min(1.0, reached / without)
     lost = f"{1 - factor:.0%}" if factor < 1 - 0.005 else "under 1 %"
     stages = deployment.layout.pipeline
     text = f"the hops of PP{stages} by {link.title} cost {lost} of the tokens/s"

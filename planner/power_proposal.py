@@ -65,7 +65,11 @@ def _limits(site: Site, chosen: Scored, load: Load) -> tuple[PowerLimit, ...]:
         PowerLimit(
             share=share,
             full_w=sum(each.full_w for each in nodes_power(_limited(site, share), {})),
-            output_tok_s=_limited_speed(chosen, load, share),
+            output_tok_s=(
+                chosen.prediction.output_tok_s
+                if share == 1
+                else _limited_speed(chosen, load, share)
+            ),
         )
         for share in _LIMITS
     )

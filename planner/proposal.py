@@ -187,7 +187,7 @@ def _model(machines: Fleet, decision: Decision) -> ModelProposal:
             RejectedSplit(split=each.split, why=each.why)
             for each in (choice.rejected if choice else ())
         ),
-        interconnect=_interconnect(machines, chosen, work.load) if chosen else (),
+        interconnect=_interconnect(machines, chosen, work.scoring) if chosen else (),
         warnings=(*decision.warnings, *(_warnings(decision, chosen, machines) if chosen else ())),
     )
 
@@ -230,7 +230,7 @@ def _interconnect(machines: Fleet, chosen: Scored, load: Load) -> tuple[str, ...
         )
         told.append(tensor_rule(deployment, load, parts, candidate.inside, what).text)
     if candidate.crosses:
-        told.append(pipeline_rule(deployment, load, chosen.prediction).text)
+        told.append(pipeline_rule(deployment, load).text)
     if candidate.group_nodes == 1 and len(machines.hosts) > 1:
         told += _over_two_nodes(machines, chosen, load)
     return tuple(told)
@@ -269,6 +269,11 @@ def _warnings(decision: Decision, chosen: Scored, machines: Fleet) -> tuple[str,
     """Return what works and yet is worth a second look."""
     work, speed = decision.workload, chosen.prediction
     found = []
+    if work.waiting:
+        found.append(
+            f"{work.load.concurrency} requests at a time are predicted for a replica, since the"
+            f" other {work.waiting} that are expected would only wait"
+        )
     if speed.max_concurrency < work.load.concurrency:
         found.append(
             f"{work.load.concurrency} requests at a time are expected of a replica, but it holds"

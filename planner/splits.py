@@ -1,14 +1,23 @@
 """The split of one model: candidates, then filters that say why each fell out, then scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.architecture import Precision
 from planner.candidates import Candidate, candidates, split_name, tensor_sizes
 from planner.constants import CONSTANTS
 from planner.deployment import Deployment, Load
 from planner.fleet import Fleet
-from planner.interconnect import Consequence, Rule, floor_text, pipeline_rule, tensor_rule, too_slow
+from planner.interconnect import (
+    PIPELINE_LOSS,
+    Consequence,
+    Rule,
+    floor_text,
+    pipeline_rule,
+    tensor_rule,
+    too_slow,
+    without_cost,
+)
 from planner.memory import GIB, Layout, RankMemory, kv_cache_tokens, memory_by_rank
 from planner.pipeline import Pipeline
 from planner.predict import Prediction, predict
@@ -17,6 +26,8 @@ from planner.workload import Known, Workload
 
 _PREDICTED = 6
 """Candidates that are run through the engine's model; the rest lose by one decode step."""
+_FINALISTS = 4
+"""Of those, the ones that are predicted at length, and among which the fastest is chosen."""
 _INT4_GROUP = 128
 
 
@@ -88,13 +99,22 @@ def choose(workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, in
     rejected += [_too_large(each) for each in too_large]
     if not scored:
         return Choice(None, (), tuple(rejected), nearest)
-    best = max(scored, key=lambda each: (each.prediction.output_tok_s, -each.candidate.ranks))
-    others = sorted(
-        (_lost(each, best) for each in scored if each is not best),
-        key=lambda each: -each.prediction.output_tok_s,
-    )
+    scored.sort(key=_speed)
+    finalists = sorted((_at_length(each, workload) for each in scored[:_FINALISTS]), key=_speed)
+    best = finalists[0]
+    others = [_lost(each, best) for each in finalists[1:]]
+    others += [_lost(each, scored[0]) for each in scored[_FINALISTS:]]
     lost = tuple(Rejected(each.candidate.label, each.why) for each in others)
     return Choice(best, tuple(others), (*lost, *rejected), nearest)
+
+
+def _speed(each: Scored) -> tuple[float, int]:
+    """Sort the fastest first, and of equals the smaller."""
+    return -each.prediction.output_tok_s, each.candidate.ranks
+
+
+def _at_length(each: Scored, workload: Workload) -> Scored:
+    return Scored(each.fitted, predict(each.fitted.deployment, workload.load))
 
 
 def _lack(each: Fitted) -> tuple[bool, float, int]:
@@ -206,13 +226,13 @@ def _may_span(
     """Refuse groups and pipelines over a network that does not carry them."""
     candidate = each.candidate
     if len(candidate.hosts) > 1 and too_slow(candidate.network):
-        rejected.append(Rejected(candidate.label, _crawl(each, workload.load, rules)))
+        rejected.append(Rejected(candidate.label, _crawl(each, workload.scoring, rules)))
         return False
     if candidate.group_nodes == 1:
         return True
     group = (candidate.tensor, candidate.group_nodes, candidate.gpu_by_stage[0].name)
     if group not in rules:
-        rules[group] = _group_rule(each, workload.load)
+        rules[group] = _group_rule(each, workload.scoring)
     rule = rules[group]
     if rule.rule is Rule.REFUSED or (rule.rule is Rule.LOSS and not workload.declared):
         rejected.append(Rejected(candidate.label, rule.text))
@@ -226,7 +246,7 @@ def _crawl(each: Fitted, load: Load, rules: dict[_Group, Consequence]) -> str:
         return floor_text(each.deployment)
     first = (0, 0, each.candidate.network.name)
     if first not in rules:
-        rules[first] = pipeline_rule(each.deployment, load, predict(each.deployment, load))
+        rules[first] = pipeline_rule(each.deployment, load)
     return rules[first].text
 
 
@@ -261,11 +281,18 @@ def _outdone(each: Fitted, guess: float, best: tuple[float, Fitted]) -> Rejected
     )
 
 
+def _hops_matter(each: Fitted, load: Load) -> bool:
+    """Whether hops cost so much that a closer look is worth its time."""
+    free = each.deployment.model_copy(update={"pp_link": without_cost(each.deployment.pp_link)})
+    share = _estimate(each, load) / _estimate(replace(each, deployment=free), load)
+    return 1 - share > PIPELINE_LOSS / 3
+
+
 def _scored(fitted: Fitted, workload: Workload, rejected: list[Rejected]) -> Scored | None:
     """Predict a candidate; refuse it where its links carry it badly."""
-    candidate, load = fitted.candidate, workload.load
+    candidate, load = fitted.candidate, workload.scoring
     prediction = predict(fitted.deployment, load)
-    if candidate.crosses and not workload.declared:
+    if candidate.crosses and not workload.declared and _hops_matter(fitted, load):
         rule = pipeline_rule(fitted.deployment, load, prediction)
         if rule.rule is Rule.REFUSED:
             rejected.append(Rejected(candidate.label, rule.text))

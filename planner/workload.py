@@ -8,13 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from planner.architecture import Architecture, Precision, architecture
 from planner.checkpoint import from_config
-from planner.deployment import Load
+from planner.deployment import MOST_CLIENTS, MOST_TOKENS, Load
 from planner.memory import EngineSettings
 from stack.errors import InputError
 from stack.schema import Model, Site, Split
 
 _INPUT_TOKENS, _OUTPUT_TOKENS = 1024, 256
-_SCORING_WAVES = 3
+_MOST_CLIENTS = 1024
+"""Of one replica: more only wait, and would take the plan seconds to follow."""
+_REQUESTS, _SCORED_REQUESTS = 640, 192
+"""Requests that one prediction follows: of a split that may be chosen, of one of many."""
+_WAVES, _SCORED_WAVES = 10, 3
 
 
 class LoadChange(BaseModel):
@@ -22,9 +26,11 @@ class LoadChange(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    concurrency: int | None = Field(default=None, ge=1, description="over all replicas")
-    input_tokens: int | None = Field(default=None, ge=1)
-    output_tokens: int | None = Field(default=None, ge=1)
+    concurrency: int | None = Field(
+        default=None, ge=1, le=MOST_CLIENTS, description="over all replicas"
+    )
+    input_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
+    output_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,14 @@ class Workload:
     """The site's split; None where the plan decides."""
     pad_heads_to: int | None
     why_unknown: str = ""
+    waiting: int = 0
+    """Clients of a replica that are left out of `load`, since they would only wait."""
+
+    @property
+    def scoring(self) -> Load:
+        """The load with fewer requests of each client, to compare many splits by."""
+        waves = max(1, min(_SCORED_WAVES, _SCORED_REQUESTS // self.load.concurrency))
+        return self.load.model_copy(update={"waves": waves})
 
 
 def workload(site: Site, name: str, change: LoadChange) -> Workload:
@@ -58,6 +72,7 @@ def workload(site: Site, name: str, change: LoadChange) -> Workload:
     Raises `InputError` where prompt and answer are longer than `max_model_len`.
     """
     model = site.models[name]
+    load, waiting = _load(model, name, change)
     known, why = None, ""
     try:
         known = _known(model)
@@ -73,11 +88,12 @@ def workload(site: Site, name: str, change: LoadChange) -> Workload:
             max_num_seqs=model.max_num_seqs,
             kv_bytes=4 if model.dtype == "float32" else 2,
         ),
-        load=_load(model, name, change),
+        load=load,
         replicas=model.replicas.max,
         declared=model.parallelism if isinstance(model.parallelism, Split) else None,
         pad_heads_to=model.pad_heads_to,
         why_unknown=why,
+        waiting=waiting,
     )
 
 
@@ -107,7 +123,8 @@ def _checkpoint(source: str) -> tuple[Architecture, Precision] | None:
     return from_config(config)
 
 
-def _load(model: Model, name: str, change: LoadChange) -> Load:
+def _load(model: Model, name: str, change: LoadChange) -> tuple[Load, int]:
+    """Return the load on one replica, and the clients that are left out of it."""
     declared = model.load
     concurrency = (
         change.concurrency
@@ -123,9 +140,12 @@ def _load(model: Model, name: str, change: LoadChange) -> Load:
             f"a request of {prompt} + {answer} tokens is expected, but models.{name}.max_model_len"
             f" = {room}: raise that, or expect shorter requests"
         )
-    return Load(
-        concurrency=-(-concurrency // model.replicas.max),
+    clients = -(-concurrency // model.replicas.max)
+    followed = min(clients, _MOST_CLIENTS)
+    load = Load(
+        concurrency=followed,
         input_tokens=prompt,
         output_tokens=answer,
-        waves=_SCORING_WAVES,
+        waves=max(1, min(_WAVES, _REQUESTS // followed)),
     )
+    return load, clients - followed

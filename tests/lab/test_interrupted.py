@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -72,14 +71,6 @@ def _family(pid: int) -> list[int]:
     return family
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Let SIGINT work in what is started: in the background of a shell it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def deployment() -> dict[str, Any]:
     exported = pulumi("stack", "export", "--show-secrets", "--stack", STACK)
     assert exported.status == 0, exported.text
@@ -94,7 +85,6 @@ def credentials(state: dict[str, Any]) -> JsonValue:
     return outputs
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_a_destroyed_stack_comes_up_again_although_it_is_cut_off_in_every_phase(
     nodes: dict[str, Connection],
 ) -> None:

@@ -97,7 +97,7 @@ def test_the_summary_tells_the_split_in_a_line() -> None:
     st.one_of(st.none(), st.integers(1, 128)),
     st.integers(1, 4),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_open_split_never_asks_for_more_than_there_is(
     first: int, second: int, heads: int | None, replicas: int
 ) -> None:

@@ -127,7 +127,7 @@ def cut(arch: Architecture, tensor: int, stages: int) -> Layout:
     tensor=st.sampled_from((1, 2, 4)),
     stages=st.integers(1, 8),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_more_ranks_never_hold_more_each(
     name: str, precision: Precision, tensor: int, stages: int
 ) -> None:

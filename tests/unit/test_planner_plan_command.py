@@ -193,7 +193,7 @@ def _site(
 
 
 @given(PARTS.map(lambda parts: _site(*parts)))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 def test_any_site_is_planned_or_refused_in_words(raw: dict[str, Any]) -> None:
     try:
         site = load_site(raw)

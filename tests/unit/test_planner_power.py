@@ -108,7 +108,7 @@ def test_a_node_on_no_circuit_is_told_where_there_are_circuits() -> None:
 
 
 @given(st.sampled_from(sorted(catalog.gpus())), st.integers(1, 16), st.integers(50, 800))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_idle_is_at_most_serving_is_at_most_full(gpu: str, count: int, host: int) -> None:
     site = rack(1, count, gpu, LLAMA_8B)
     site["nodes"]["n0"]["host_power_w"] = host

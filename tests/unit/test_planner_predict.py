@@ -28,6 +28,10 @@ def with_link(base: Deployment, gbit_s: float, *, rdma: bool) -> Deployment:
     return base.model_copy(update={"tp_link": wire, "pp_link": wire})
 
 
+ROUNDING = 1 + 1e-12
+"""Sums of the same steps in another order differ by this much."""
+
+
 @given(
     tensor=st.sampled_from((1, 2, 4)),
     stages=st.integers(1, 4),
@@ -42,7 +46,7 @@ def with_link(base: Deployment, gbit_s: float, *, rdma: bool) -> Deployment:
         lengths=st.sampled_from(Lengths),
     ),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_faster_link_never_makes_anything_worse(
     tensor: int, stages: int, gbit_s: float, load: Load, *, rdma: bool
 ) -> None:
@@ -50,9 +54,9 @@ def test_a_faster_link_never_makes_anything_worse(
     base = split(tensor, stages, "ethernet-10").model_copy(update={"settings": long})
     slow = predict(with_link(base, gbit_s, rdma=rdma), load)
     fast = predict(with_link(base, gbit_s * 2, rdma=rdma), load)
-    assert fast.output_tok_s >= slow.output_tok_s
-    assert fast.ttft_ms <= slow.ttft_ms
-    assert fast.tpot_ms <= slow.tpot_ms
+    assert fast.output_tok_s >= slow.output_tok_s / ROUNDING
+    assert fast.ttft_ms <= slow.ttft_ms * ROUNDING
+    assert fast.tpot_ms <= slow.tpot_ms * ROUNDING
     for each in (slow, fast):
         assert min(each.ttft_ms, each.tpot_ms, each.output_tok_s, each.bubble_share) >= 0
         assert Prediction.model_validate_json(each.model_dump_json()) == each

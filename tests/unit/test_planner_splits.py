@@ -115,7 +115,7 @@ def test_vllms_partition_deals_all_layers_and_none_gets_two_more_than_another(
 
 
 @given(st.integers(1, 8), st.lists(st.sampled_from(["rtx-4090", "h200", "l4"]), min_size=1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_stage_has_layers_and_no_layer_is_lost(tensor: int, names: list[str]) -> None:
     arch, precision = architecture(LLAMA_70B_AWQ)
     gpus = tuple(catalog.gpu(name) for name in names[:16])
@@ -126,7 +126,7 @@ def test_every_stage_has_layers_and_no_layer_is_lost(tensor: int, names: list[st
 
 
 @given(st.sampled_from(["rtx-4090", "l40s"]), st.sampled_from([1, 2, 4]), st.sampled_from([1, 2]))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_a_rank_never_needs_more_where_there_are_more_ranks(
     gpu: str, tensor: int, pipeline: int
 ) -> None:

@@ -14,10 +14,14 @@ from provider.values import (
     wire_map,
 )
 
-SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text() | st.just(UNKNOWN)
+TEXTS = st.text(max_size=8)
+SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS | st.just(UNKNOWN)
 VALUES: st.SearchStrategy[Plain] = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
 )
+FIELDS = st.dictionaries(st.text(min_size=1, max_size=8), VALUES, max_size=4)
 
 
 @given(VALUES)
@@ -30,7 +34,7 @@ def test_a_value_that_is_known_does_not_differ_from_itself(value: Plain) -> None
     assert bool(list(differences(value, value))) == has_unknown(value)
 
 
-@given(st.dictionaries(st.text(min_size=1), VALUES), st.dictionaries(st.text(min_size=1), VALUES))
+@given(FIELDS, FIELDS)
 def test_values_that_differ_name_at_least_one_path(
     old: dict[str, Plain], new: dict[str, Plain]
 ) -> None:

@@ -30,7 +30,7 @@ def _on_fabric(subnet: IPv4Network, *hosts: IPv4Address) -> dict[str, object]:
 
 
 @given(subnets, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_three_machines_of_any_subnet_are_taken(
     subnet: IPv4Network, data: st.DataObject
 ) -> None:
@@ -40,7 +40,7 @@ def test_any_three_machines_of_any_subnet_are_taken(
 
 
 @given(subnets, st.integers(0, 2**32 - 1).map(IPv4Address))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_address_is_refused_exactly_where_it_is_no_machines(
     subnet: IPv4Network, address: IPv4Address
 ) -> None:
@@ -63,14 +63,14 @@ def _near_misses(name: str) -> st.SearchStrategy[str]:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=50)
 def test_a_near_miss_of_a_setting_is_always_answered_with_that_setting(data: st.DataObject) -> None:
     model, name = data.draw(st.sampled_from([pair for pair in SETTINGS if len(pair[1]) > 3]))
     assert nearest(data.draw(_near_misses(name)), list(model.model_fields)) == name
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50)
 def test_a_near_miss_of_a_short_setting_is_answered_with_some_setting(data: st.DataObject) -> None:
     model, name = data.draw(st.sampled_from([pair for pair in SETTINGS if len(pair[1]) <= 3]))
     typed = data.draw(_near_misses(name).filter(lambda typed: len(typed) > 1))
@@ -94,13 +94,13 @@ PATHS = [
 
 
 @given(json_values)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_value_is_a_site_or_refused_in_words(raw: object) -> None:
     _load_or_refuse(raw)
 
 
 @given(st.sampled_from(PATHS), json_values)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 def test_any_value_of_any_setting_is_taken_or_refused_in_words(path: str, value: object) -> None:
     _load_or_refuse(example({path: value}))
 

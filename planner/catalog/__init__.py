@@ -1,4 +1,4 @@
-"""What the planner knows of GPUs and links: data sheets and measured points, in `catalog/*.toml`.
+"""What the planner knows of GPUs and links: data sheets and measured points, in TOML files.
 
 Every figure's source stands beside it in the TOML file. Rates are per direction and per card.
 """
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stack.errors import InputError
 
-FOLDER = Path(__file__).parent / "catalog"
+FOLDER = Path(__file__).parent
 _Known = TypeVar("_Known")
 
 
