@@ -42,8 +42,7 @@ class Recipe:
             for group in self._python(made[0].digest)
         ]
         if self.spec.files or self.spec.folders or self.spec.user:
-            key = hash_of("files", FORMATS["files"], self.definition.checksum)
-            made.append(self._layer("files", key, self._write_files))
+            made.append(self._layer("files", self._files_key, self._write_files))
         return made
 
     def needed(self) -> list[DebianPackage]:
@@ -60,6 +59,16 @@ class Recipe:
         packages = [p.sha256 for p in self.lock.debian]
         made_by = FORMATS[self.debian.method.value]
         return hash_of("debian", made_by, how, packages, self.spec.bind_low_ports)
+
+    @property
+    def _files_key(self) -> str:
+        declared = self.spec.model_dump(mode="json", include={"files", "folders", "user"})
+        used = {
+            path: digest
+            for path, digest in self.definition.files.items()
+            if any(path == source or path.startswith(f"{source}/") for source in self.spec.files)
+        }
+        return hash_of("files", FORMATS["files"], declared, used)
 
     def _python(self, base_digest: str) -> list[Group]:
         if self.spec.python is None:
