@@ -280,7 +280,7 @@ def diff(old: int, new: int, stack: Stack = "lab", *, as_json: Json = False) -> 
 
 
 @app.command()
-def rollback(  # noqa: PLR0913 - one argument an option
+def rollback(
     number: int,
     stack: Stack = "lab",
     *,

@@ -12,8 +12,8 @@ from pydantic import JsonValue
 from cli.console import err
 from cli.generations import by_image
 from cli.history import Generation, generation, outputs, resources
-from cli.recovery import recover
 from cli.pulumi import Pulumi
+from cli.recovery import recover
 from cli.up import Report, bring_up
 from images import builder
 from remote.errors import RackformError

@@ -106,7 +106,7 @@ def _config(stack: str, root: Path) -> dict[object, object]:
             f"stack = {stack}, but {path} does not exist: choose one of {', '.join(there)}, or"
             " write that file"
         )
-    return _site_in(_document(path))
+    return _settings_in(_document(path))
 
 
 def read_site(path: Path) -> object:
@@ -118,7 +118,7 @@ def read_site(path: Path) -> object:
         raise InputError(f"--site = {path}, but there is no such file: name a stack's file")
     document = _document(path)
     is_stack = isinstance(document, dict) and "config" in document
-    return _site_in(document) if is_stack else document
+    return _settings_in(document).get("rackform:site") if is_stack else document
 
 
 def _document(path: Path) -> object:
@@ -130,7 +130,7 @@ def _document(path: Path) -> object:
     return found
 
 
-def _site_in(document: object) -> object:
+def _settings_in(document: object) -> dict[object, object]:
     config = document.get("config") if isinstance(document, dict) else None
     return config if isinstance(config, dict) else {}
 
