@@ -3,15 +3,18 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cli.closure import of_stack
+from cli.down import without_salt
 from cli.images import say
 from components.closure import stack_images
 from images import builder
@@ -64,22 +67,23 @@ def write(stack: str, out: Path, progress: Progress = say) -> Written:
     closure = of_stack(stack).hash
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     contents = Contents(stack=stack, closure=closure, python=version)
-    files = {
-        **_checkout(),
-        **_engine(),
-        **_prefixed("wheels", _wheels(progress)),
-        **_prefixed("debs", _debs(site, progress)),
-        **_prefixed("store", [*_images(site, stack, progress), *_weights(site, progress)]),
-    }
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    progress(f"writing {out}")
-    try:
-        with temporary.open("wb") as handle:
-            digest = builder.bundle(handle, contents.model_dump_json().encode() + b"\n", files)
-            os.fsync(handle.fileno())
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            **_checkout(Path(folder)),
+            **_engine(),
+            **_prefixed("wheels", _wheels(progress)),
+            **_prefixed("debs", _debs(site, progress)),
+            **_prefixed("store", [*_images(site, stack, progress), *_weights(site, progress)]),
+        }
+        progress(f"writing {out}")
+        try:
+            with builder.told_when_full(out.parent), temporary.open("wb") as handle:
+                digest = builder.bundle(handle, contents.model_dump_json().encode() + b"\n", files)
+                os.fsync(handle.fileno())
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
     return Written(
         path=out, sha256=digest, size_bytes=out.stat().st_size, closure=closure, files=len(files)
     )
@@ -110,15 +114,26 @@ def _prefixed(prefix: str, files: list[tuple[str, Path]]) -> dict[str, Path]:
     return {f"{prefix}/{name}": path for name, path in files}
 
 
-def _checkout() -> dict[str, Path]:
-    """Return the files of this checkout that version control knows."""
+def _checkout(work: Path) -> dict[str, Path]:
+    """Return the files of this checkout that version control knows.
+
+    The stacks' files go without the salt of the state here: there it will be another.
+    """
     done = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise InputError(f"{ROOT} is no git checkout, and a bundle holds what git lists: clone it")
     names = [name for name in done.stdout.split("\0") if name and (ROOT / name).exists()]
-    return {f"checkout/{name}": ROOT / name for name in names}
+    found = {f"checkout/{name}": ROOT / name for name in names}
+    for name in names:
+        if re.fullmatch(r"stack/Pulumi\.[^/]+\.yaml", name):
+            plain = work / name.replace("/", "-")
+            plain.write_text(
+                without_salt((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8"
+            )
+            found[f"checkout/{name}"] = plain
+    return found
 
 
 def _engine() -> dict[str, Path]:

@@ -58,12 +58,17 @@ def forget_salt(stack: str) -> None:
     would refuse the passphrase of the next.
     """
     file = ROOT / "stack" / f"Pulumi.{stack}.yaml"
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    text = file.read_text(encoding="utf-8")
+    if (kept := without_salt(text)) != text:
+        file.write_text(kept, encoding="utf-8")
+
+
+def without_salt(text: str) -> str:
+    """Return a stack file's text without the engine's salt, unless secrets in it need that."""
+    lines = text.splitlines(keepends=True)
     if any("secure:" in line for line in lines):
-        return
-    kept = [line for line in lines if not line.startswith("encryptionsalt:")]
-    if kept != lines:
-        file.write_text("".join(kept), encoding="utf-8")
+        return text
+    return "".join(line for line in lines if not line.startswith("encryptionsalt:"))
 
 
 def _remove(folder: Path) -> None:

@@ -72,6 +72,8 @@ def listed(stack: str) -> list[Listed]:
 
 def table(found: list[Listed]) -> Table:
     rows = Table("", "finished", "closure", "commit", "changed", "message")
+    for column in rows.columns[:-1]:
+        column.no_wrap = True
     for each in found:
         commit = each.commit[:8] + (" + changes" if each.dirty else "")
         closure = each.closure.removeprefix("sha256:")[:12]

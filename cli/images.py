@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from cli.console import err
 from images import builder
+from remote.errors import RackformError
 from stack.errors import InputError
 from stack.load import load_site, read_stack
 from stack.paths import store_dir
@@ -46,6 +47,7 @@ def write_locks(names: Sequence[str], upgrade: Sequence[str]) -> None:
 
     Raises:
         InputError: there is no such image, or no locked package that `upgrade` names.
+        RackformError: some of them could not be resolved; the others are locked.
 
     """
     wanted = [
@@ -54,12 +56,22 @@ def write_locks(names: Sequence[str], upgrade: Sequence[str]) -> None:
         for variant in builder.variants(known(name))
     ]
     _check_upgrade(wanted, upgrade)
+    failed: list[str] = []
     for name, variant in wanted:
-        change = builder.lock(name, variant, store_dir(), say, upgrade)
+        try:
+            change = builder.lock(name, variant, store_dir(), say, upgrade)
+        except RackformError as error:
+            if len(wanted) == 1:
+                raise
+            failed.append(f"{name}/{variant}")
+            err.print(f"[red]{name}/{variant}[/] {escape(str(error))}")
+            continue
         lines = change.lines()
-        err.print(f"[bold]{name}/{variant}[/] {'' if lines else 'as it was'}")
+        err.print(f"[bold]{name}/{variant}[/]{'' if lines else ' as it was'}")
         for line in lines:
             err.print(f"  {escape(line)}")
+    if failed:
+        raise RackformError(f"{', '.join(failed)} could not be locked, as told above")
 
 
 def _check_upgrade(wanted: Sequence[tuple[str, str]], upgrade: Sequence[str]) -> None:

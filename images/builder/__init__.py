@@ -52,6 +52,7 @@ __all__ = [
     "sbom_document",
     "size_bytes",
     "stored_files",
+    "told_when_full",
     "unpack",
     "variants",
 ]
