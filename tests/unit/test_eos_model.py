@@ -30,7 +30,10 @@ interfaces = st.builds(
 configs = st.builds(
     Config,
     hostname=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True),
-    interfaces=st.fixed_dictionaries(dict.fromkeys(PORTS, interfaces)),
+    # in the ports' own order, as a switch has them; fixed_dictionaries would shuffle it
+    interfaces=st.tuples(*[interfaces] * len(PORTS)).map(
+        lambda each: dict(zip(PORTS, each, strict=True))
+    ),
     lldp=st.booleans(),
 )
 desired_ports = st.builds(
