@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lab.eos_cli.grammar import CliError, Command, Context, Level, match
+from lab.eos_cli.grammar import Level, match
 from lab.eos_cli.model import DEFAULT_MTU_BYTES, Config, Interface, factory
+from lab.switch_cli.core import CliError, Context
+from lab.switch_cli.matching import Command
 
 DEFAULT_HOSTNAME = "localhost"
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from lab.eos_cli import show, structured
 from lab.eos_cli.editor import Draft, edit
 from lab.eos_cli.engine import SessionState, Switch
-from lab.eos_cli.grammar import CliError, Command, Level, completions, match
-from lab.eos_cli.lldp import Table
+from lab.eos_cli.grammar import Level, completions, match
 from lab.eos_cli.model import diff, factory, render, short
-from lab.eos_cli.ports import PortError
+from lab.switch_cli.core import CliError
+from lab.switch_cli.lldp import Table
+from lab.switch_cli.matching import Command
+from lab.switch_cli.ports import PortError
+from lab.switch_cli.server import Done
 
 _SESSION_SHOWN = 6  # the prompt has the first six characters of a session's name
 
@@ -88,6 +91,19 @@ class Shell:
         except PortError as error:
             return [f"% Internal error: {error}"]
         return lines
+
+    def execute(self, command: str, stdin: str) -> Done:
+        """Run what was given on ssh's command line, a command a line; stop at an error."""
+        _ = stdin
+        self.enabled = True
+        printed = ""
+        for line in command.splitlines():
+            output = self.run(line)
+            text = "".join(f"{each}\n" for each in output)
+            if output and output[0].startswith("%"):
+                return Done(1, printed, text)
+            printed += text
+        return Done(0, printed)
 
     def _execute(self, command: Command) -> Sequence[str]:
         if self.configuring and self._configure(command):

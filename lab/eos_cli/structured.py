@@ -10,10 +10,10 @@ from pydantic import JsonValue
 
 from lab.eos_cli import show
 from lab.eos_cli.engine import Switch
-from lab.eos_cli.grammar import Command
-from lab.eos_cli.lldp import Table
 from lab.eos_cli.model import MODEL, VERSION
-from lab.eos_cli.ports import Counters
+from lab.switch_cli.lldp import Table
+from lab.switch_cli.matching import Command
+from lab.switch_cli.ports import Counters
 
 _BANDWIDTH_BIT_S = 10_000_000_000
 _STARTED = time.monotonic()

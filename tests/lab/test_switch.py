@@ -48,7 +48,7 @@ s.recv(100)
 SEND_LLDP = """
 import socket, sys
 sys.path.insert(0, sys.argv[1])
-from lab.eos_cli.lldp import ETHERTYPE, frame
+from lab.switch_cli.lldp import ETHERTYPE, frame
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(("fab0", ETHERTYPE))
 s.send(frame(s.getsockname()[4], "fab0", "node-a", "Debian", 120))
@@ -56,7 +56,7 @@ s.send(frame(s.getsockname()[4], "fab0", "node-a", "Debian", 120))
 HEAR_LLDP = """
 import socket, sys
 sys.path.insert(0, sys.argv[1])
-from lab.eos_cli.lldp import ETHERTYPE, parse
+from lab.switch_cli.lldp import ETHERTYPE, parse
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE))
 s.bind(("fab0", ETHERTYPE))
 s.settimeout(10)
@@ -97,7 +97,7 @@ class Lab:
         self.daemon = subprocess.Popen(
             [
                 *("ip", "netns", "exec", SWITCH),
-                *(sys.executable, "-m", "lab.eos_cli", "--config", str(self.config)),
+                *(sys.executable, "-m", "lab.switch_cli", "--config", str(self.config)),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,

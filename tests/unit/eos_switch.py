@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,12 +11,13 @@ from pathlib import Path
 import asyncssh
 
 from lab.eos_cli.engine import Switch
-from lab.eos_cli.grammar import Context
-from lab.eos_cli.lldp import Table
-from lab.eos_cli.ports import Link, PortError
-from lab.eos_cli.server import CliServer
-from lab.eos_cli.settings import Settings
-from lab.eos_cli.store import Store
+from lab.eos_cli.shell import Shell
+from lab.switch_cli.core import Context
+from lab.switch_cli.lldp import Table
+from lab.switch_cli.ports import Link, PortError
+from lab.switch_cli.server import CliServer
+from lab.switch_cli.settings import Settings
+from lab.switch_cli.store import Store
 from remote.connection import Connection
 
 PORTS = ("Ethernet1", "Ethernet2", "Ethernet3")
@@ -66,6 +67,10 @@ def make_switch(
     return Switch("tor1", CONTEXT, ports, Store(folder), world, clock or Clock())
 
 
+def login(switch: Switch, table: Table) -> Callable[[str, str], Shell]:
+    return lambda user, terminal: Shell(switch, table, user, terminal)
+
+
 @dataclass
 class Twin:
     """The daemon of a test: restarted, reached, and looked into."""
@@ -84,7 +89,7 @@ class Twin:
         self.stop()
         self.switch = make_switch(self.folder / "state", self.ports, self.clock, world)
         settings = self._server._settings.model_copy(update={"port": self.connection.port})
-        self._server = CliServer(settings, self.switch, self.table)
+        self._server = CliServer(settings, self.switch, login(self.switch, self.table))
         self._call(self._server.start())
 
     def stop(self) -> None:
@@ -133,7 +138,7 @@ def running_twin(folder: Path) -> Iterator[Twin]:
     ports, clock = FakePorts(), Clock()
     switch = make_switch(settings.state_dir, ports, clock)
     table = Table(clock)
-    server = CliServer(settings, switch, table)
+    server = CliServer(settings, switch, login(switch, table))
     with event_loop() as loop:
         port = asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
         connection = Connection(

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.eos_cli.grammar import CliError, Context, Level, completions, forms, match
+from lab.eos_cli.grammar import Level, completions, forms, match
+from lab.switch_cli.core import CliError, Context
 
 CONTEXT = Context(ports=("Ethernet1", "Ethernet2"), max_mtu_bytes=9214)
 

@@ -10,10 +10,11 @@ from fabric import eos_text
 from fabric.protocol import DesiredPort, DesiredSwitch
 from lab.eos_cli.editor import Draft, edit, load
 from lab.eos_cli.engine import overlay
-from lab.eos_cli.grammar import CliError, Context, match
+from lab.eos_cli.grammar import match
 from lab.eos_cli.model import Config, Interface, diff, factory, render
-from lab.eos_cli.ports import Link
 from lab.eos_cli.show import running_config
+from lab.switch_cli.core import CliError, Context
+from lab.switch_cli.ports import Link
 
 PORTS = ("Ethernet1", "Ethernet2", "Ethernet10")
 CONTEXT = Context(ports=PORTS, max_mtu_bytes=9214)

@@ -10,8 +10,8 @@ import fabric.eos
 from fabric.eos import Eos
 from fabric.open import open_switch
 from fabric.protocol import DesiredPort, DesiredSwitch, Neighbour
-from lab.eos_cli.grammar import CliError
-from lab.eos_cli.lldp import frame, parse
+from lab.switch_cli.core import CliError
+from lab.switch_cli.lldp import frame, parse
 from remote.errors import RackformError, Unreachable
 from tests.unit.eos_switch import Twin, running_twin, write_keys
 
