@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric import eos_text
+from fabric.changes import Running
 from fabric.protocol import DesiredPort, DesiredSwitch
 from lab.eos_cli.editor import Draft, edit, load
 from lab.eos_cli.engine import overlay
@@ -88,7 +89,7 @@ def test_the_diff_applied_to_the_running_configuration_gives_the_candidate(
 def test_the_client_s_lines_entered_on_the_switch_leave_no_difference_and_touch_nothing_else(
     config: Config, desired: DesiredSwitch
 ) -> None:
-    def state(of: Config) -> eos_text.Running:
+    def state(of: Config) -> Running:
         return eos_text.running("\n".join(running_config(of)))
 
     draft = Draft(config)
