@@ -23,8 +23,13 @@ class Level(IntEnum):
     ENABLE = 1
     CONFIG = 2
     INTERFACE = 3
+    QUEUE = 4
 
 
+MARKING = (
+    "random-detect ecn minimum-threshold <low> kbytes maximum-threshold <high> kbytes "
+    "max-mark-probability <percent>"
+)
 COMMANDS: dict[Level, tuple[str, ...]] = {
     Level.EXEC: (
         "enable",
@@ -101,13 +106,39 @@ COMMANDS: dict[Level, tuple[str, ...]] = {
         "shutdown",
         "no shutdown",
         "default shutdown",
+        "switchport access vlan <vlan>",
+        "no switchport access vlan",
+        "qos trust dscp",
+        "no qos trust",
+        "priority-flow-control on",
+        "no priority-flow-control",
+        "priority-flow-control priority <priority> no-drop",
+        "no priority-flow-control priority <priority> no-drop",
+        "uc-tx-queue <queue>",
+    ),
+    Level.QUEUE: (
+        MARKING,
+        "no random-detect ecn",
     ),
 }
 
+_RANGES = {
+    "<vlan>": (1, 4094),
+    "<priority>": (0, 7),
+    "<queue>": (0, 7),
+    "<low>": (1, 49152),
+    "<high>": (1, 49152),
+    "<percent>": (1, 100),
+}
 _INTERFACE = re.compile(r"(?P<kind>e[a-z]*)(?P<number>\d+(?:/\d+)*)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FILE = re.compile(r"flash:/?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TIMER = re.compile(r"\d{1,2}:[0-5]\d:[0-5]\d")
+
+
+def seconds(timer: str) -> int:
+    hours, minutes, rest = (int(part) for part in timer.split(":"))
+    return hours * 3600 + minutes * 60 + rest
 
 
 def interface_name(text: str, ports: Sequence[str]) -> str | None:
@@ -137,6 +168,9 @@ def _argument(kind: str, line: str, tokens: list[Token], context: Context) -> tu
         case "<mtu>":
             in_range = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - digits
             fits = in_range and MIN_MTU_BYTES <= int(text) <= context.max_mtu_bytes
+        case "<vlan>" | "<priority>" | "<queue>" | "<low>" | "<high>" | "<percent>":
+            low, high = _RANGES[kind]
+            fits = text.isascii() and text.isdecimal() and low <= int(text) <= high
         case "<count>":
             fits = text.isascii() and text.isdecimal() and int(text) <= 32767  # noqa: PLR2004 - EOS's range
         case "<timer>":

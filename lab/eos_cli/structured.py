@@ -4,7 +4,9 @@ Shapes: napalm-automation/napalm, test/eos/mocked_data; a running commit timer a
 tell it (`commitTimerSessionName`, `commitTimerExpireTime` in seconds of uptime).
 """
 
+import re
 import time
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -21,6 +23,12 @@ _STARTED = time.monotonic()
 
 def uptime_s() -> float:
     return time.monotonic() - _STARTED
+
+
+def memory_kb() -> tuple[int, int]:
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    found = dict(re.findall(r"(\w+):\s+(\d+) kB", text))
+    return int(found["MemTotal"]), int(found["MemFree"])
 
 
 def system_mac(switch: Switch) -> str:

@@ -89,6 +89,9 @@ def test_every_command_of_the_table_can_be_typed(form: str) -> None:
     examples = {
         "<interface>": "Ethernet2",
         "<mtu>": "9000",
+        "<vlan>": "20",
+        "<priority>": "3",
+        "<queue>": "3",
         "<count>": "0",
         "<timer>": "00:02:00",
         "<file>": "flash:x",
