@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from fabric.eos import Eos
 from fabric.protocol import Switch
+from fabric.sonic import Sonic
 from remote.connection import Connection
 from remote.errors import RackformError
 
-_SYSTEMS: dict[str, Callable[[Connection], Switch]] = {"eos": Eos}
+_SYSTEMS: dict[str, Callable[[Connection], Switch]] = {"eos": Eos, "sonic": Sonic}
 
 
 def open_switch(os: str, connection: Connection) -> Switch:

@@ -15,7 +15,7 @@ from lab.switch_cli.ports import KernelPorts, PortError
 from lab.switch_cli.server import CliServer
 from lab.switch_cli.settings import Settings
 from lab.switch_cli.store import Store, world
-from lab.switch_cli.systems import speaking
+from lab.switch_cli.systems import World, speaking
 
 log = logging.getLogger("switch_cli")
 
@@ -24,7 +24,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. `ready` on standard output says that it listens."""
     ports = KernelPorts(settings.ports)
     table = monotonic_table()
-    spoken = speaking(settings, ports, Store(settings.state_dir), world(), table)
+    spoken = speaking(settings, World(ports, Store(settings.state_dir), world(), table))
     switch = spoken.switch
     agent = LldpAgent(switch, table, settings.ports)
 

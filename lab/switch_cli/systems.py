@@ -1,11 +1,14 @@
 """Each network OS that the twin speaks: its switch, and what a login to it gets."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from lab.eos_cli import engine as eos
 from lab.eos_cli.shell import Shell as EosShell
+from lab.sonic_cli import engine as sonic
+from lab.sonic_cli.shell import Shell as SonicShell
 from lab.switch_cli.agent import Announced
 from lab.switch_cli.core import Context
 from lab.switch_cli.lldp import Table
@@ -29,17 +32,37 @@ class Speaking:
     login: Callable[[str, str], Terminal]
 
 
-def _eos(settings: Settings, ports: Ports, store: Store, world: str, table: Table) -> Speaking:
-    switch = eos.Switch(settings.hostname, _context(settings), ports, store, world)
-    return Speaking(switch, lambda user, line: EosShell(switch, table, user, line))
+@dataclass(frozen=True)
+class World:
+    """What a switch is made of, beside its settings."""
+
+    ports: Ports
+    store: Store
+    world: str
+    table: Table
+    clock: Callable[[], float] = time.time
 
 
-def _context(settings: Settings) -> Context:
-    return Context(ports=tuple(settings.ports), max_mtu_bytes=settings.max_mtu_bytes)
+def _eos(settings: Settings, of: World) -> Speaking:
+    switch = eos.Switch(*_parts(settings, of))
+    return Speaking(switch, lambda user, line: EosShell(switch, of.table, user, line))
 
 
-_SYSTEMS = {"eos": _eos}
+def _sonic(settings: Settings, of: World) -> Speaking:
+    switch = sonic.Switch(*_parts(settings, of))
+    files: dict[str, str] = {}
+    return Speaking(switch, lambda user, _: SonicShell(user, files, switch, of.table))
 
 
-def speaking(settings: Settings, ports: Ports, store: Store, world: str, table: Table) -> Speaking:
-    return _SYSTEMS[settings.os](settings, ports, store, world, table)
+def _parts(
+    settings: Settings, of: World
+) -> tuple[str, Context, Ports, Store, str, Callable[[], float]]:
+    context = Context(ports=tuple(settings.ports), max_mtu_bytes=settings.max_mtu_bytes)
+    return settings.hostname, context, of.ports, of.store, of.world, of.clock
+
+
+_SYSTEMS = {"eos": _eos, "sonic": _sonic}
+
+
+def speaking(settings: Settings, of: World) -> Speaking:
+    return _SYSTEMS[settings.os](settings, of)

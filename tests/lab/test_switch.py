@@ -13,7 +13,7 @@ import pytest
 from fabric.open import open_switch
 from fabric.protocol import DesiredPort, DesiredSwitch
 from remote.connection import Connection
-from tests.unit.eos_switch import write_keys
+from tests.unit.switch_twin import write_keys
 
 pytestmark = pytest.mark.root
 
