@@ -1,7 +1,6 @@
 """Arista EOS over SSH, by netmiko: every change is a configuration session with a commit timer."""
 
 import contextlib
-import re
 import secrets
 from collections.abc import Sequence
 
@@ -11,12 +10,10 @@ from netmiko.base_connection import BaseConnection
 from fabric import eos_text
 from fabric.changes import Change, Running
 from fabric.protocol import Neighbour
-from fabric.terminal import READ_TIMEOUT_S, Woken, connect, reaching
-from fabric.trial import PREFIX, TrialSwitch
+from fabric.terminal import TerminalSwitch, Woken, connect
+from fabric.trial import PREFIX
 from remote.connection import Connection
 from remote.errors import RackformError, Unreachable
-
-_SYSTEM = "EOS"
 
 
 class _Terminal(Woken, AristaSSH):
@@ -33,23 +30,18 @@ class _Terminal(Woken, AristaSSH):
 
 
 def _connect(connection: Connection) -> BaseConnection:
-    return connect(connection, _Terminal, "arista_eos", _SYSTEM)
+    return connect(connection, _Terminal, "arista_eos", Eos.system)
 
 
-class Eos(TrialSwitch):
+class Eos(TerminalSwitch):
     """One switch that runs Arista EOS. Connects when it is made."""
 
     unsaved = ("startup-config", "  + write memory")
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._terminal = _connect(connection)
-        prompt = re.escape(self._terminal.base_prompt)
-        self._prompt = rf"{prompt}(?:\([^)\s]*\))?[>#]\s*$"
+    system = "EOS"
 
-    def close(self) -> None:
-        """Drop the connection, without netmiko's polite and slow way out."""
-        self._terminal.paramiko_cleanup()
+    def _open(self) -> BaseConnection:
+        return _connect(self._connection)
 
     def _running(self) -> Running:
         return self._config("running-config")
@@ -75,11 +67,6 @@ class Eos(TrialSwitch):
         session = PREFIX + secrets.token_hex(4)
         self._commit(session, eos_text.commands(due), confirm_timeout_s)
         return session
-
-    def _reconnect(self) -> None:
-        fresh = Eos(self._connection)
-        self.close()
-        self._terminal = fresh._terminal
 
     def _keep(self, trial: str) -> None:
         self._do(f"configure session {trial} commit")
@@ -137,22 +124,3 @@ class Eos(TrialSwitch):
                 f"switch {self._connection.name} runs the new configuration but didn't save it "
                 f"({answer or 'no answer'}): free space on its flash, then run 'up' again"
             )
-
-    def _do(self, command: str) -> None:
-        """Enter a line that prints nothing unless it is refused or warned about."""
-        self._ask(command)
-
-    def _ask(self, command: str) -> str:
-        with reaching(self._connection, _SYSTEM):
-            self._terminal.write_channel(f"{command}\n")
-            echo = rf"{re.escape(command)}[\s\S]*?\n{self._prompt}"
-            heard = self._terminal.read_until_pattern(echo, read_timeout=READ_TIMEOUT_S)
-        _, _, answer = str(heard).replace("\r", "").partition(f"{command}\n")
-        text = answer.rpartition("\n")[0].strip("\n")
-        refused = next((line for line in text.splitlines() if line.startswith("% ")), None)
-        if refused:
-            raise RackformError(
-                f"switch {self._connection.name} refuses '{command}' ({refused[2:]}): check the "
-                "value against what this switch and its EOS version allow"
-            )
-        return text

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 
+from fabric.cumulus import Cumulus
 from fabric.eos import Eos
 from fabric.protocol import Switch
 from fabric.sonic import Sonic
 from remote.connection import Connection
 from remote.errors import RackformError
 
-_SYSTEMS: dict[str, Callable[[Connection], Switch]] = {"eos": Eos, "sonic": Sonic}
+_SYSTEMS: dict[str, Callable[[Connection], Switch]] = {
+    "eos": Eos,
+    "cumulus": Cumulus,
+    "sonic": Sonic,
+}
 
 
 def open_switch(os: str, connection: Connection) -> Switch:

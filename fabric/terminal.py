@@ -6,14 +6,16 @@ import re
 import select
 import tempfile
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from netmiko.base_connection import BaseConnection
 from netmiko.exceptions import NetmikoAuthenticationException, NetmikoBaseException, ReadTimeout
 from paramiko.ssh_exception import BadHostKeyException, SSHException
 
+from fabric.trial import TrialSwitch
 from remote.connection import Connection
 from remote.errors import RackformError, Unreachable
 
@@ -125,3 +127,47 @@ def connect(
             )
             terminal.enable()
             return terminal
+
+
+class TerminalSwitch(TrialSwitch):
+    """One switch whose command line is typed into. Connects when it is made."""
+
+    system: ClassVar[str]
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._terminal = self._open()
+        prompt = re.escape(str(self._terminal.base_prompt).strip())
+        self._prompt = rf"{prompt}\s*(?:\([^)\n]*\)\s*)?[>#]\s*$"
+
+    @abstractmethod
+    def _open(self) -> BaseConnection:
+        """Return a terminal that may configure."""
+
+    def close(self) -> None:
+        """Drop the connection, without netmiko's polite and slow way out."""
+        self._terminal.paramiko_cleanup()
+
+    def _reconnect(self) -> None:
+        fresh = self._open()
+        self.close()
+        self._terminal = fresh
+
+    def _do(self, command: str) -> None:
+        """Enter a line that prints nothing unless it is refused or warned about."""
+        self._ask(command)
+
+    def _ask(self, command: str) -> str:
+        with reaching(self._connection, self.system):
+            self._terminal.write_channel(f"{command}\n")
+            echo = rf"{re.escape(command)}[\s\S]*?\n{self._prompt}"
+            heard = self._terminal.read_until_pattern(echo, read_timeout=READ_TIMEOUT_S)
+        _, _, answer = str(heard).replace("\r", "").partition(f"{command}\n")
+        text = answer.rpartition("\n")[0].strip("\n")
+        refused = next((line for line in text.splitlines() if line.startswith("% ")), None)
+        if refused:
+            raise RackformError(
+                f"switch {self._connection.name} refuses '{command}' ({refused[2:]}): check the "
+                f"value against what this switch and its {self.system} version allow"
+            )
+        return text

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from lab.cumulus_cli import engine as cumulus
+from lab.cumulus_cli.shell import Shell as CumulusShell
 from lab.eos_cli import engine as eos
 from lab.eos_cli.shell import Shell as EosShell
 from lab.sonic_cli import engine as sonic
@@ -48,6 +50,12 @@ def _eos(settings: Settings, of: World) -> Speaking:
     return Speaking(switch, lambda user, line: EosShell(switch, of.table, user, line))
 
 
+def _cumulus(settings: Settings, of: World) -> Speaking:
+    switch = cumulus.Switch(*_parts(settings, of))
+    files: dict[str, str] = {}
+    return Speaking(switch, lambda user, _: CumulusShell(user, files, switch, of.table))
+
+
 def _sonic(settings: Settings, of: World) -> Speaking:
     switch = sonic.Switch(*_parts(settings, of))
     files: dict[str, str] = {}
@@ -61,7 +69,7 @@ def _parts(
     return settings.hostname, context, of.ports, of.store, of.world, of.clock
 
 
-_SYSTEMS = {"eos": _eos, "sonic": _sonic}
+_SYSTEMS = {"eos": _eos, "cumulus": _cumulus, "sonic": _sonic}
 
 
 def speaking(settings: Settings, of: World) -> Speaking:
