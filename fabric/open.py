@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from fabric.cumulus import Cumulus
 from fabric.eos import Eos
+from fabric.onyx import Onyx
 from fabric.protocol import Switch
 from fabric.sonic import Sonic
 from remote.connection import Connection
@@ -12,6 +13,7 @@ from remote.errors import RackformError
 _SYSTEMS: dict[str, Callable[[Connection], Switch]] = {
     "eos": Eos,
     "cumulus": Cumulus,
+    "onyx": Onyx,
     "sonic": Sonic,
 }
 

@@ -167,6 +167,10 @@ class SwitchCore(ABC, Generic[ConfigT]):
         self.pending = None
         self._remember()
 
+    def waits(self) -> bool:
+        """Return whether a change is waiting for its confirmation."""
+        return self.pending is not None
+
     def expire(self) -> bool:
         """Undo the change whose timer has run out; return whether there was one."""
         if self.pending is None or self.clock() < self.pending.deadline:

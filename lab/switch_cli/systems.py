@@ -9,6 +9,8 @@ from lab.cumulus_cli import engine as cumulus
 from lab.cumulus_cli.shell import Shell as CumulusShell
 from lab.eos_cli import engine as eos
 from lab.eos_cli.shell import Shell as EosShell
+from lab.onyx_cli import engine as onyx
+from lab.onyx_cli.shell import Shell as OnyxShell
 from lab.sonic_cli import engine as sonic
 from lab.sonic_cli.shell import Shell as SonicShell
 from lab.switch_cli.agent import Announced
@@ -56,6 +58,11 @@ def _cumulus(settings: Settings, of: World) -> Speaking:
     return Speaking(switch, lambda user, _: CumulusShell(user, files, switch, of.table))
 
 
+def _onyx(settings: Settings, of: World) -> Speaking:
+    switch = onyx.Switch(*_parts(settings, of))
+    return Speaking(switch, lambda user, _: OnyxShell(switch, of.table, user))
+
+
 def _sonic(settings: Settings, of: World) -> Speaking:
     switch = sonic.Switch(*_parts(settings, of))
     files: dict[str, str] = {}
@@ -69,7 +76,7 @@ def _parts(
     return settings.hostname, context, of.ports, of.store, of.world, of.clock
 
 
-_SYSTEMS = {"eos": _eos, "cumulus": _cumulus, "sonic": _sonic}
+_SYSTEMS = {"eos": _eos, "cumulus": _cumulus, "onyx": _onyx, "sonic": _sonic}
 
 
 def speaking(settings: Settings, of: World) -> Speaking:

@@ -70,6 +70,30 @@ CUMULUS = Case(
     refusal="somebody to confirm revision 2 .night.",
     largest=9216,
 )
+ONYX = Case(
+    system="onyx",
+    heading="interface ethernet {0[3]}/{0[5]}",
+    mtu="mtu {}",
+    pfc="  + dcb priority-flow-control mode on (priority 3)",
+    without_pfc=(
+        "enable",
+        "configure terminal",
+        "no interface ethernet 1/1 dcb priority-flow-control mode force",
+    ),
+    unrelated=("vlan 20", "interface ethernet 1/1 switchport access vlan 20"),
+    listed="Eth1/1: switchport access vlan 20",
+    opened=(
+        "enable",
+        "configure terminal",
+        "job 7 name night",
+        'job 7 command 1 "interface ethernet 1/3 mtu 3000 force"',
+        "job 7 schedule type once",
+        "job 7 schedule once time 23:00:00 date 2030/01/01",
+        "job 7 enable",
+    ),
+    refusal="has job 7 .night. of somebody else waiting to enter 'interface ethernet 1/3 mtu 3000",
+    largest=9216,
+)
 SONIC = Case(
     system="sonic",
     heading="{}",
@@ -85,7 +109,7 @@ SONIC = Case(
     refusal="which somebody else scheduled as night.timer",
     largest=9216,
 )
-CASES = {case.system: case for case in (EOS, CUMULUS, SONIC)}
+CASES = {case.system: case for case in (EOS, CUMULUS, ONYX, SONIC)}
 
 
 @pytest.fixture(scope="module", params=list(CASES))
@@ -211,7 +235,7 @@ def test_what_a_run_that_was_cut_off_has_left_is_undone_by_the_next(
     with open_switch(case.system, twin.connection) as switch:
         switch.apply(declared(case), 60)
         assert switch.pending(declared(case)) == []
-    assert twin.switch.pending is None
+    assert not twin.switch.waits()
 
 
 def test_somebody_else_s_change_in_progress_is_respected(twin: Twin, case: Case) -> None:
@@ -232,7 +256,7 @@ def test_a_value_that_the_switch_refuses_changes_nothing(twin: Twin, case: Case)
     ):
         switch.apply(declared(case, case.largest + 1), 60)
     assert twin.ports.links == before
-    assert twin.switch.pending is None
+    assert not twin.switch.waits()
 
 
 def test_a_port_that_the_switch_lacks_is_named(twin: Twin, case: Case) -> None:
@@ -247,6 +271,7 @@ def test_a_port_that_the_switch_lacks_is_named(twin: Twin, case: Case) -> None:
 def test_neighbours_are_heard_while_lldp_runs(twin: Twin, case: Case) -> None:
     twin.hear(case.ports[0], "head", "fab0")
     with open_switch(case.system, twin.connection) as switch:
+        switch.apply(DesiredSwitch(ports={}, lldp=True), 60)
         heard = {case.ports[0]: [Neighbour(system_name="head", port_id="fab0")]}
         assert switch.read().neighbours == heard
 
