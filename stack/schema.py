@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from fabric.limits import LIMITS
 from stack.notes import notes
 from stack.values import (
     Address,
@@ -63,10 +64,14 @@ class Variant(StrEnum):
 
 class SwitchOs(StrEnum):
     EOS = "eos"
+    ONYX = "onyx"
+    CUMULUS = "cumulus"
+    SONIC = "sonic"
 
 
-MTU_LIMIT_BYTES = {SwitchOs.EOS: 9214}
-"""The largest MTU that an interface takes, by network OS (EOS: its 'mtu' command's upper bound)."""
+class RoceMode(StrEnum):
+    LOSSLESS = "lossless"
+    LOSSY = "lossy"
 
 
 class Management(Settings):
@@ -87,6 +92,10 @@ class Link(Settings):
     )
     rdma: Rdma = Field(
         default=Rdma.NONE, description="How NCCL gets past the kernel; none is plain TCP."
+    )
+    roce: RoceMode = Field(
+        default=RoceMode.LOSSLESS,
+        description="Where rdma is roce: lossless has PFC on priority 3 and ECN, lossy ECN alone.",
     )
 
 
@@ -124,7 +133,7 @@ class Switch(Settings):
         default=None,
         ge=1280,
         le=9416,
-        description="Largest MTU of a port, in bytes; what the OS takes (eos: 9214) if not given.",
+        description="Largest MTU of a port, in bytes; what the OS takes if not given.",
     )
     user: UserName = Field(default="admin", description="User of the switch's SSH CLI.")
     host_key: HostKey | None = Field(
@@ -134,7 +143,7 @@ class Switch(Settings):
 
     @property
     def mtu_limit_bytes(self) -> int:
-        return self.max_mtu_bytes or MTU_LIMIT_BYTES[self.os]
+        return self.max_mtu_bytes or LIMITS[self.os].max_mtu_bytes
 
 
 class Gpus(Settings):

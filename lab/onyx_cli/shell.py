@@ -6,12 +6,11 @@ and the jobs' as the Onyx user manual shows them.
 
 import datetime as dt
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.onyx_cli.engine import Switch
 from lab.onyx_cli.grammar import CONFIG, ENABLE, EXEC, SHOW, match
-from lab.onyx_cli.model import FORMS, VERSION, edit, render
+from lab.onyx_cli.model import FORMS, VERSION, edit
 from lab.switch_cli.core import CliError
 from lab.switch_cli.lldp import Table
 from lab.switch_cli.matching import Command
@@ -113,8 +112,8 @@ class Shell:
     def _show(self, form: str) -> list[str]:
         switch = self.switch
         now = dt.datetime.fromtimestamp(switch.clock(), tz=dt.UTC)
-        shown: dict[str, Callable[[], list[str]]] = {
-            "show running-config": lambda: render(switch.running()),
+        shown = {
+            "show running-config": lambda: switch.render(switch.running()).splitlines(),
             "show configuration": lambda: (switch.store.startup() or "").splitlines(),
             "show jobs": self._jobs,
             "show clock": lambda: [f"Time: {now:%H:%M:%S}", f"Date: {now:%Y/%m/%d}"],

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import asyncssh
 
-from lab.switch_cli.lldp import Table, frame, parse
+from lab.switch_cli.lldp import Announcement, Table, frame, parse
 from lab.switch_cli.ports import Link, PortError
 from lab.switch_cli.server import CliServer, Terminal
 from lab.switch_cli.settings import Settings
@@ -70,6 +70,12 @@ class Clock:
         return self.now
 
 
+def announced(system_name: str, port_id: str) -> Announcement:
+    told = parse(frame(bytes(6), port_id, system_name, "Debian", 120))
+    assert told
+    return told
+
+
 @dataclass
 class Twin:
     """The daemon of a test: restarted, reached, and looked into."""
@@ -109,9 +115,7 @@ class Twin:
 
     def hear(self, port: str, system_name: str, port_id: str) -> None:
         """Let a neighbour be heard on a port."""
-        told = parse(frame(bytes(6), port_id, system_name, "Debian", 120))
-        assert told
-        self.table.heard(port, told)
+        self.table.heard(port, announced(system_name, port_id))
 
     def type(self, *lines: str) -> list[str]:
         """Enter lines as somebody else who is logged in, and return what all of them printed."""
