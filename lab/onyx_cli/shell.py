@@ -113,7 +113,7 @@ class Shell:
         switch = self.switch
         now = dt.datetime.fromtimestamp(switch.clock(), tz=dt.UTC)
         shown = {
-            "show running-config": lambda: switch.render(switch.running()).splitlines(),
+            "show running-config": self._running,
             "show configuration": lambda: (switch.store.startup() or "").splitlines(),
             "show jobs": self._jobs,
             "show clock": lambda: [f"Time: {now:%H:%M:%S}", f"Date: {now:%Y/%m/%d}"],
@@ -122,6 +122,9 @@ class Shell:
             "show interfaces ethernet status | json-print": self._status,
         }
         return shown[form]()
+
+    def _running(self) -> list[str]:
+        return self.switch.render(self.switch.running()).splitlines()
 
     def _status(self) -> list[str]:
         links, shown = self.switch.ports.read(), {}
