@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,6 +64,72 @@ def chat(prompt: str, stack: Stack = "lab") -> None:
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
+
+
+@app.command()
+def discover(  # noqa: PLR0913 - one argument an option
+    addresses: Annotated[list[str], typer.Argument(help="management addresses of the machines")],
+    *,
+    name: Annotated[str, typer.Option(help="the stack to write: stack/Pulumi.NAME.yaml")] = "found",
+    user: Annotated[str, typer.Option(help="login user: root, or one with sudo")] = "root",
+    port: Annotated[int, typer.Option(help="port of sshd")] = 22,
+    key: Annotated[
+        str | None, typer.Option(help="private key; the stack's own, made now, if not given")
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept-host-key", help="fingerprint (SHA256:…) that you have compared"),
+    ] = None,
+    accept_all: Annotated[
+        bool, typer.Option("--accept-all-host-keys", help="pin whatever key each machine shows")
+    ] = False,
+    head: Annotated[
+        str | None, typer.Option(help="the head: one without GPUs, else the first")
+    ] = None,
+    controller: Annotated[str | None, typer.Option(help="this machine's address")] = None,
+    fabric_subnet: Annotated[str, typer.Option(help="an unused subnet")] = "10.78.0.0/24",
+    mtu: Annotated[int, typer.Option(help="MTU of the fabric, in bytes")] = 9000,
+    model: Annotated[str | None, typer.Option(help="hf:ORG/NAME, pypi:… or file:PATH")] = None,
+    revision: Annotated[str | None, typer.Option(help="the model's commit or sha256")] = None,
+    switch: Annotated[
+        list[str] | None, typer.Option(help="NAME=OS@ADDRESS of a switch to manage")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="another file to write")] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at bare machines over SSH, tell what is found, and write a stack for them."""
+    from cli import discover as work
+    from discover.stackfile import DEFAULT_MODEL, EXAMPLE_REVISION, Wishes
+
+    wishes = Wishes(
+        name=name,
+        user=user,
+        port=port,
+        head=head,
+        controller=controller,
+        fabric_subnet=work.subnet(fabric_subnet),
+        mtu_bytes=mtu,
+        model=model or DEFAULT_MODEL,
+        revision=revision or EXAMPLE_REVISION,
+    )
+    report = work.discover(
+        work.Options(
+            addresses=addresses,
+            name=name,
+            user=user,
+            port=port,
+            key=work.key_file(key),
+            accepted=accept or [],
+            accept_all=accept_all,
+            wishes=wishes,
+            switches=switch or [],
+            output=output,
+            force=force,
+        )
+    )
+    if as_json:
+        sys.stdout.write(report.model_dump_json() + "\n")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -201,8 +201,8 @@ def _doubles(machines: Sequence[Machine]) -> Iterator[Finding]:
         if machine.machine_id and (other := first.get(machine.machine_id)):
             yield _problem(
                 machine,
-                f"{machine.address} and {other.address} are one machine (the same machine-id): name "
-                "it once, or give a cloned one its own with 'systemd-machine-id-setup'",
+                f"{machine.address} and {other.address} are one machine (the same machine-id): "
+                "name it once, or give a cloned one its own with 'systemd-machine-id-setup'",
             )
         first.setdefault(machine.machine_id, machine)
 

@@ -73,7 +73,6 @@ def _gpu(index: int, element: ET.Element) -> Gpu:
         slowed_us=_slowed_us(element),
         uncorrected=_uncorrected(element),
         memory_faults=_memory_faults(element),
-        nvlinks=_nvlinks(element),
     )
 
 
@@ -117,11 +116,6 @@ def _memory_faults(element: ET.Element) -> tuple[str, ...]:
         "retired_pages/pending_blacklist": "a page waits to be retired at the next reset",
     }
     return tuple(dict.fromkeys(t for path, t in asked.items() if _text(element, path) == "Yes"))
-
-
-def _nvlinks(element: ET.Element) -> int:
-    state = _text(element, "fabric/state")
-    return 1 if state == "Completed" else 0
 
 
 def topology(text: str) -> Topology:

@@ -1,4 +1,4 @@
-"""A machine from the sections that it answered. Pure: every parser takes text and returns values."""
+"""A machine from the sections that it answered. Pure."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from discover import gpus as smi
 from discover.model import Disk, Machine, Nic
 from fabric import lldp
+from fabric.protocol import Neighbour
 
 _INFINIBAND = "32"  # ARPHRD_INFINIBAND, linux/if_arp.h
 _PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
@@ -107,12 +108,12 @@ def _nics(told: Mapping[str, str]) -> Iterable[Nic]:
             yield _nic(record, behind[name], rdma.get(name), heard.get(name))
 
 
-def _networkctl(text: str) -> dict[str, list[lldp.Neighbour]]:
+def _networkctl(text: str) -> dict[str, list[Neighbour]]:
     """Read `networkctl lldp --no-legend`: link, chassis, system name, capabilities, port."""
-    found: dict[str, list[lldp.Neighbour]] = {}
+    found: dict[str, list[Neighbour]] = {}
     for cells in (line.split() for line in text.splitlines() if not line.startswith("{")):
         if len(cells) >= 5:  # noqa: PLR2004 - the five columns
-            heard = lldp.Neighbour(system_name=cells[2], port_id=cells[4])
+            heard = Neighbour(system_name=cells[2], port_id=cells[4])
             found.setdefault(cells[0], []).append(heard)
     return found
 
@@ -121,7 +122,7 @@ def _nic(
     record: Mapping[str, object],
     behind: Mapping[str, str],
     rdma: str | None,
-    heard: list[lldp.Neighbour] | None,
+    heard: list[Neighbour] | None,
 ) -> Nic:
     flags, addresses = record.get("flags"), record.get("addr_info")
     speed, pci = _whole(behind.get("speed")), behind.get("pci", "")

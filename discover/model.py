@@ -29,7 +29,6 @@ class Gpu(_Found):
     slowed_us: int = Field(default=0, description="time slowed down by heat or a power brake")
     uncorrected: int = Field(default=0, description="ECC errors that were not corrected")
     memory_faults: tuple[str, ...] = Field(default=(), description="rows or pages to be retired")
-    nvlinks: int = 0
 
 
 class Nic(_Found):

@@ -114,7 +114,7 @@ class Shell:
         now = dt.datetime.fromtimestamp(switch.clock(), tz=dt.UTC)
         shown = {
             "show running-config": self._running,
-            "show configuration": lambda: (switch.store.startup() or "").splitlines(),
+            "show configuration": (switch.store.startup() or "").splitlines,
             "show jobs": self._jobs,
             "show clock": lambda: [f"Time: {now:%H:%M:%S}", f"Date: {now:%Y/%m/%d}"],
             "show version": lambda: ["Product name:      Onyx", f"Product release:   {VERSION}"],

@@ -12,6 +12,7 @@ from stack.paths import ROOT
 PLAIN = frozenset(
     {
         "planner",
+        "discover",
         "fabric",
         "images",
         "pyinfra_deploys",
