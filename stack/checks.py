@@ -221,6 +221,31 @@ def _links(draft: Draft) -> Iterator[SettingError]:
             yield told(f"switches.{name}.os", switch.os, rest)
 
 
+def _cards(draft: Draft) -> Iterator[SettingError]:
+    site, link = draft.site, draft.site.fabric.link
+    for name, node in site.nodes.items():
+        if node.pci and node.mac:
+            rest = f"but nodes.{name}.mac names the card, too: remove one of the two"
+            yield told(f"nodes.{name}.pci", node.pci, rest)
+        if "nearest" in node.rdma_devices and len(node.rdma_devices) > 1:
+            rest = "but nearest stands for all of them: write [nearest], or only names"
+            yield told(f"nodes.{name}.rdma_devices", node.rdma_devices, rest)
+    manager = link.subnet_manager
+    if manager and draft.lacks("nodes", manager):
+        near = suggestion(manager, sorted(draft.names["nodes"]))
+        rest = f"but there is no such node: {near}"
+        yield told("fabric.link.subnet_manager", manager, rest)
+    if manager and link.kind is not LinkKind.INFINIBAND:
+        rest = f"but fabric.link.kind is {link.kind}, which has no subnet manager: remove it"
+        yield told("fabric.link.subnet_manager", manager, rest)
+    nvidia = site.nvidia
+    if nvidia and nvidia.fabric_manager:
+        version, driver = nvidia.fabric_manager, nvidia.driver_version
+        if not version.startswith(driver):
+            rest = f"but nvidia.driver_version is {driver}, and NVSwitch needs both equal"
+            yield told("nvidia.fabric_manager", version, rest + ": write the driver's")
+
+
 def _host_keys(draft: Draft) -> Iterator[SettingError]:
     if draft.site.twin or not draft.has("twin"):
         return
@@ -290,6 +315,7 @@ _RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
     _uncabled,
     _mtus,
     _links,
+    _cards,
     _host_keys,
     _ports,
     _variant,

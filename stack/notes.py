@@ -32,10 +32,6 @@ def _recorded(site: "Site") -> Iterator[str]:
         yield "gpus.link: not yet used, the plan goes by gpus.count"
     if "gbit_s" in site.fabric.link.model_fields_set:
         yield "fabric.link.gbit_s: not yet used, the plan goes by gpus.count"
-    if site.fabric.link.kind != "ethernet":
-        yield "fabric.link.kind: not yet used, the hosts are set up as on Ethernet"
-    if site.fabric.link.rdma != "none":
-        yield "fabric.link.rdma: not yet used, the hosts are set up as without RDMA"
 
 
 def _in_a_twin(site: "Site") -> Iterator[str]:
@@ -46,6 +42,13 @@ def _in_a_twin(site: "Site") -> Iterator[str]:
     for path, key in _host_keys(site):
         if key:
             yield f"{path}: without effect in a twin, which makes its own"
+    if site.fabric.link.rdma != "none":
+        yield "fabric.link.rdma: without effect on a twin's hosts, whose links have no RDMA"
+    if site.nvidia:
+        yield "nvidia: without effect in a twin, whose nodes have no GPU"
+    for name, node in site.nodes.items():
+        if node.pci or node.mac:
+            yield f"nodes.{name}.pci, mac: without effect in a twin, whose links have no card"
 
 
 def _on_real_machines(site: "Site") -> Iterator[str]:
