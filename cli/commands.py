@@ -165,6 +165,28 @@ def verify(
 
 
 @app.command()
+def commission(
+    stack: Stack = "lab",
+    *,
+    seconds: Annotated[int, typer.Option(min=1, max=600, help="a measurement of a link")] = 5,
+    with_nccl: Annotated[
+        bool, typer.Option("--nccl/--no-nccl", help="NCCL, in the image that serves")
+    ] = True,
+    keep: Annotated[bool, typer.Option("--baseline", help="compare with this from now on")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure links and NCCL, judge them, and write a report."""
+    from cli.commission import commission as run
+
+    outcome = run(stack, seconds, with_nccl=with_nccl, keep=keep)
+    if as_json:
+        told = {"verdict": outcome.verdict.model_dump(), "measured": outcome.measured.model_dump()}
+        sys.stdout.write(json.dumps(told, default=str) + "\n")
+    if not outcome.verdict.fit:
+        raise typer.Exit(1)
+
+
+@app.command()
 def status(stack: Stack = "lab", *, as_json: Json = False) -> None:
     """Tell what runs: nodes, containers, the application, versions."""
     from cli.status import current, table

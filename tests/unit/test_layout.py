@@ -12,6 +12,7 @@ from stack.paths import ROOT
 PLAIN = frozenset(
     {
         "planner",
+        "commission",
         "discover",
         "fabric",
         "images",
