@@ -72,6 +72,72 @@ def chat(prompt: str, stack: Stack = "lab") -> None:
     sys.stdout.write("\n")
 
 
+@app.command()
+def discover(
+    addresses: Annotated[list[str], typer.Argument(help="management addresses of the machines")],
+    *,
+    name: Annotated[str, typer.Option(help="the stack to write: stack/Pulumi.NAME.yaml")] = "found",
+    user: Annotated[str, typer.Option(help="login user: root, or one with sudo")] = "root",
+    port: Annotated[int, typer.Option(help="port of sshd")] = 22,
+    key: Annotated[
+        str | None, typer.Option(help="private key; the stack's own, made now, if not given")
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept-host-key", help="fingerprint (SHA256:…) that you have compared"),
+    ] = None,
+    accept_all: Annotated[
+        bool, typer.Option("--accept-all-host-keys", help="pin whatever key each machine shows")
+    ] = False,
+    head: Annotated[
+        str | None, typer.Option(help="the head: one without GPUs, else the first")
+    ] = None,
+    controller: Annotated[str | None, typer.Option(help="this machine's address")] = None,
+    fabric_subnet: Annotated[str, typer.Option(help="an unused subnet")] = "10.78.0.0/24",
+    mtu: Annotated[int, typer.Option(help="MTU of the fabric, in bytes")] = 9000,
+    model: Annotated[str | None, typer.Option(help="hf:ORG/NAME, pypi:… or file:PATH")] = None,
+    revision: Annotated[str | None, typer.Option(help="the model's commit or sha256")] = None,
+    switch: Annotated[
+        list[str] | None, typer.Option(help="NAME=OS@ADDRESS of a switch to manage")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="another file to write")] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at bare machines over SSH, tell what is found, and write a stack for them."""
+    from cli import discover as work
+    from discover.stackfile import DEFAULT_MODEL, EXAMPLE_REVISION, Wishes
+
+    wishes = Wishes(
+        name=name,
+        user=user,
+        port=port,
+        head=head,
+        controller=controller,
+        fabric_subnet=work.subnet(fabric_subnet),
+        mtu_bytes=mtu,
+        model=model or DEFAULT_MODEL,
+        revision=revision or EXAMPLE_REVISION,
+    )
+    report = work.discover(
+        work.Options(
+            addresses=addresses,
+            name=name,
+            user=user,
+            port=port,
+            key=work.key_file(key),
+            accepted=accept or [],
+            accept_all=accept_all,
+            wishes=wishes,
+            switches=switch or [],
+            output=output,
+            force=force,
+        )
+    )
+    if as_json:
+        sys.stdout.write(report.model_dump_json() + "\n")
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def ssh(
     node: str, command: Annotated[list[str] | None, typer.Argument()] = None, stack: Stack = "lab"
@@ -102,6 +168,28 @@ def verify(
     )
     if status := run(expectations):
         raise typer.Exit(status)
+
+
+@app.command()
+def commission(
+    stack: Stack = "lab",
+    *,
+    seconds: Annotated[int, typer.Option(min=1, max=600, help="a measurement of a link")] = 5,
+    with_nccl: Annotated[
+        bool, typer.Option("--nccl/--no-nccl", help="NCCL, in the image that serves")
+    ] = True,
+    keep: Annotated[bool, typer.Option("--baseline", help="compare with this from now on")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure links and NCCL, judge them, and write a report."""
+    from cli.commission import commission as run
+
+    outcome = run(stack, seconds, with_nccl=with_nccl, keep=keep)
+    if as_json:
+        told = {"verdict": outcome.verdict.model_dump(), "measured": outcome.measured.model_dump()}
+        sys.stdout.write(json.dumps(told, default=str) + "\n")
+    if not outcome.verdict.fit:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from cli.closure import readable
 from cli.history import Generation, Resource, generation, generations, outputs, resources
-from fabric.eos_text import Running, differences, told
+from fabric.changes import Running
+from fabric.eos_text import differences, told
 from fabric.protocol import DesiredPort, DesiredSwitch, PortState
 from images import builder
 from stack.changes import changes

@@ -7,7 +7,7 @@ from pulumi import ComponentResource, ResourceOptions
 
 from components.resources import ConnectionInput, SwitchConfig
 from provider.inputs import SwitchPort
-from stack.schema import Site
+from stack.schema import Rdma, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +27,16 @@ class FabricSwitch(ComponentResource):
         self, name: str, args: FabricSwitchArgs, opts: ResourceOptions | None = None
     ) -> None:
         super().__init__("rackform:cluster:FabricSwitch", name, None, opts)
-        switch = args.site.switches[args.switch]
+        switch, link = args.site.switches[args.switch], args.site.fabric.link
         self.config = SwitchConfig(
             f"{name}-config",
             connection=args.connection,
             os=switch.os,
             ports={
                 port: SwitchPort(
-                    mtu_bytes=args.site.fabric.mtu_bytes, description=plug
+                    mtu_bytes=args.site.fabric.mtu_bytes,
+                    description=plug,
+                    roce=link.roce.value if link.rdma is Rdma.ROCE else None,
                 ).model_dump()
                 for port, plug in switch.ports.items()
             },

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ComponentResource, Input, ResourceOptions
 
+from components.hardware import nvidia_driver, real_link
 from components.machines import Machine, on_machine
 from components.resources import HostState
 from pyinfra_deploys.registry import sources
@@ -49,13 +50,14 @@ class ClusterNode(ComponentResource):
 def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
     """Return each deploy's settings in the order in which pyinfra runs them."""
     site, node = args.site, args.site.nodes[args.node]
-    return {
+    deploys: dict[str, Mapping[str, Input[object]]] = {
         "base": {"hosts": _host_names(site), "time_sync": not site.twin},
         "fabric_link": {
             "interface": node.interface,
             "address": f"{node.fabric_address}/{site.fabric.subnet.prefixlen}",
             "mtu_bytes": site.fabric.mtu_bytes,
             "management_address": str(node.address),
+            **({} if site.twin else real_link(site, args.node)),
         },
         "firewall": {
             "fabric_interface": node.interface,
@@ -72,6 +74,9 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
             "nvidia_runtime": node.gpu_count > 0 and not site.twin,
         },
     }
+    if site.nvidia and node.gpus and not site.twin:
+        deploys["nvidia_driver"] = nvidia_driver(site, site.nvidia, node.gpus)
+    return deploys
 
 
 def _ssh_port(site: Site) -> int:

@@ -1,13 +1,23 @@
 """Arista EOS's words, both ways: what it prints is read, what it shall do is worded. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
-from fabric.protocol import DesiredPort, DesiredSwitch, Neighbour, PortState, SwitchState
+from fabric.changes import Change, Running, Setting, Value, changes
+from fabric.changes import told as told_by
+from fabric.protocol import DesiredSwitch, Ecn, Neighbour, PortState, RoceState, SwitchState
 
 DEFAULT_MTU_BYTES = 1500
+_FLAGS = {"qos trust dscp": "trust_dscp", "priority-flow-control on": "pfc_on"}
+_OWN = ("end", "no lldp run", "hostname ")
 _MTU = re.compile(r"mtu (\d+)")
+_PFC = re.compile(r"priority-flow-control priority (\d) no-drop")
+_QUEUE = re.compile(r"uc-tx-queue (\d)")
+_ECN = re.compile(
+    r"random-detect ecn minimum-threshold (?P<min>\d+) kbytes maximum-threshold (?P<max>\d+) kbytes"
+)
 _STATUS = re.compile(
     r"^(?P<port>\S+)\s.*\s(?P<status>connected|notconnect|inactive|errdisabled|disabled)"
     r"\s+(?:in\s+)?\S+\s+\S+\s+\S+\s+\S"
@@ -17,19 +27,60 @@ _TIMED_SESSION = re.compile(r"^Session with pending commit timer: (?P<name>\S+)"
 _SESSION_ROW = re.compile(r"^[\s*]+(?P<name>\S+)\s+(?P<state>pending\w*)\b", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Running:
-    """The part of a configuration that this package manages."""
-
-    ports: Mapping[str, PortState]
-    lldp: bool
-
-
 @dataclass
 class _Port:
     mtu_bytes: int = DEFAULT_MTU_BYTES
     description: str = ""
     enabled: bool = True
+    trust_dscp: bool = False
+    pfc_on: bool = False
+    pfc: set[int] = field(default_factory=set)
+    ecn: dict[int, Ecn] = field(default_factory=dict)
+    queue: int | None = None
+    rest: list[str] = field(default_factory=list)
+
+    def take(self, line: str, words: str) -> None:
+        """Take one line of the port's section; a deeper one belongs to its queue."""
+        if self.queue is not None and line.startswith("      "):
+            if marking := _ECN.match(words):
+                ecn = Ecn(min_kb=int(marking["min"]), max_kb=int(marking["max"]))
+                self.ecn[self.queue] = ecn
+            elif words != "!":
+                self.rest.append(f"uc-tx-queue {self.queue} {words}")
+            return
+        self.queue = None
+        if queue := _QUEUE.fullmatch(words):
+            self.queue = int(queue[1])
+        elif not self._set(words) and words and words != "!":
+            self.rest.append(words)
+
+    def _set(self, words: str) -> bool:
+        """Set what a line says, and return whether it is one of those that are managed."""
+        if mtu := _MTU.fullmatch(words):
+            self.mtu_bytes = int(mtu[1])
+        elif words.startswith("description "):
+            self.description = words.removeprefix("description ")
+        elif lossless := _PFC.fullmatch(words):
+            self.pfc.add(int(lossless[1]))
+        elif words == "shutdown":
+            self.enabled = False
+        elif words in _FLAGS:
+            setattr(self, _FLAGS[words], True)
+        else:
+            return False
+        return True
+
+    def state(self) -> PortState:
+        return PortState(
+            mtu_bytes=self.mtu_bytes,
+            description=self.description,
+            enabled=self.enabled,
+            connected=False,
+        )
+
+    def roce(self) -> RoceState:
+        pfc = frozenset(self.pfc) if self.pfc_on else frozenset[int]()
+        return RoceState(trust_dscp=self.trust_dscp, pfc=pfc, ecn=self.ecn)
 
 
 def long_name(port: str) -> str:
@@ -40,32 +91,27 @@ def long_name(port: str) -> str:
 def running(text: str) -> Running:
     """Read `show running-config` or `show startup-config`. What isn't there has its default."""
     ports: dict[str, _Port] = {}
-    lldp, current = True, None
+    rest: list[tuple[str, str]] = []
+    lldp, current, section = True, None, ""
     for line in text.splitlines():
         words = line.strip()
         if not line.startswith(" "):
             name = re.fullmatch(r"interface (Ethernet\S+)", words)
             current = ports.setdefault(name[1], _Port()) if name else None
             lldp = lldp and words != "no lldp run"
-        elif current is None:
-            continue
-        elif mtu := _MTU.fullmatch(words):
-            current.mtu_bytes = int(mtu[1])
-        elif words.startswith("description "):
-            current.description = words.removeprefix("description ")
-        elif words == "shutdown":
-            current.enabled = False
+            section = words
+            if current is None and words and not words.startswith(("!", *_OWN)):
+                rest.append(("", words))
+        elif current is not None:
+            current.take(line, words)
+        elif words != "!":
+            rest.append((section, words))
+    rest += [(name, line) for name, port in ports.items() for line in port.rest]
     return Running(
-        ports={
-            name: PortState(
-                mtu_bytes=port.mtu_bytes,
-                description=port.description,
-                enabled=port.enabled,
-                connected=False,
-            )
-            for name, port in ports.items()
-        },
+        ports={name: port.state() for name, port in ports.items()},
         lldp=lldp,
+        roce={name: port.roce() for name, port in ports.items()},
+        rest=rest,
     )
 
 
@@ -97,72 +143,61 @@ def timed_sessions(text: str) -> set[str]:
     return rows | {row["name"] for row in _TIMED_SESSION.finditer(text)}
 
 
-@dataclass(frozen=True)
-class Difference:
-    """What one interface (or the switch, with no name) has, shall have, and how it gets there."""
-
-    interface: str | None
-    removed: list[str] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.commands)
-
-    def told(self) -> list[str]:
-        lines = [f"- {line}" for line in self.removed] + [f"+ {line}" for line in self.added]
-        if self.interface is None:
-            return lines
-        return [f"interface {self.interface}", *(f"  {line}" for line in lines)]
+def _word(change: Change, value: Value) -> str | None:
+    if isinstance(value, Ecn):
+        return f"uc-tx-queue {change.priority} {_marking(value)}"
+    if change.setting is Setting.MTU:
+        return f"mtu {value}"
+    if change.setting is Setting.DESCRIPTION:
+        return f"description {value}" if value else None
+    on, off = _SWITCHED.get(change.setting, ("", None))
+    return on.format(change.priority) if value and on else off
 
 
-def _port_difference(name: str, state: PortState, desired: DesiredPort) -> Difference:
-    found = Difference(name)
-    if desired.mtu_bytes not in {None, state.mtu_bytes}:
-        found.removed.append(f"mtu {state.mtu_bytes}")
-        found.added.append(f"mtu {desired.mtu_bytes}")
-        found.commands.append(f"mtu {desired.mtu_bytes}")
-    if desired.description not in {None, state.description}:
-        if state.description:
-            found.removed.append(f"description {state.description}")
-        if desired.description:
-            found.added.append(f"description {desired.description}")
-        found.commands.append(
-            f"description {desired.description}" if desired.description else "no description"
-        )
-    if desired.enabled not in {None, state.enabled}:
-        lines = ["shutdown", "no shutdown"]
-        found.removed.append(lines[state.enabled])
-        found.added.append(lines[not state.enabled])
-        found.commands.append(lines[not state.enabled])
-    return found
+_SWITCHED: dict[Setting, tuple[str, str | None]] = {
+    Setting.ENABLED: ("no shutdown", "shutdown"),
+    Setting.TRUST: ("qos trust dscp", None),
+    Setting.PFC: ("priority-flow-control priority {} no-drop", None),
+    Setting.LLDP: ("lldp run", "no lldp run"),
+}
 
 
-def differences(state: Running | SwitchState, desired: DesiredSwitch) -> list[Difference]:
+def _marking(ecn: Ecn) -> str:
+    return (
+        f"random-detect ecn minimum-threshold {ecn.min_kb} kbytes "
+        f"maximum-threshold {ecn.max_kb} kbytes max-mark-probability 100"
+    )
+
+
+def _commands(change: Change) -> list[str]:
+    match change.setting, change.new:
+        case Setting.DESCRIPTION, "":
+            return ["no description"]
+        case Setting.PFC, wanted:
+            line = f"priority-flow-control priority {change.priority} no-drop"
+            return ["priority-flow-control on", line] if wanted else [f"no {line}"]
+        case Setting.ECN, Ecn() as ecn:
+            return [f"uc-tx-queue {change.priority}", _marking(ecn), "exit"]
+        case _, wanted:
+            line_ = _word(change, wanted)
+            return [line_] if line_ else []
+
+
+def differences(state: Running | SwitchState, desired: DesiredSwitch) -> list[Change]:
     """Return what differs, in the order of `desired`; every port of it must be in `state`."""
-    found = [
-        _port_difference(name, state.ports[name], port) for name, port in desired.ports.items()
-    ]
-    if desired.lldp not in {None, state.lldp}:
-        lines = ["no lldp run", "lldp run"]
-        wanted = lines[not state.lldp]
-        found.append(Difference(None, [lines[state.lldp]], [wanted], [wanted]))
-    return [difference for difference in found if difference]
+    return changes(state, desired)
 
 
-def told(found: list[Difference]) -> list[str]:
-    return [line for difference in found for line in difference.told()]
+def told(found: Sequence[Change]) -> list[str]:
+    return told_by(found, lambda port: f"interface {port}", _word)
 
 
-def commands(found: list[Difference]) -> list[str]:
+def commands(found: Sequence[Change]) -> list[str]:
     """Return the configuration lines that make the difference go away."""
-    lines = []
-    for difference in found:
-        if difference.interface is not None:
-            lines.append(f"interface {difference.interface}")
-        lines += difference.commands
-        if difference.interface is not None:
-            lines.append("exit")
+    lines: list[str] = []
+    for port, group in groupby(found, key=lambda change: change.port):
+        entered = [line for change in group for line in _commands(change)]
+        lines += entered if port is None else [f"interface {port}", *entered, "exit"]
     return lines
 
 

@@ -2,12 +2,20 @@
 
 from collections.abc import Callable
 
+from fabric.cumulus import Cumulus
 from fabric.eos import Eos
+from fabric.onyx import Onyx
 from fabric.protocol import Switch
+from fabric.sonic import Sonic
 from remote.connection import Connection
 from remote.errors import RackformError
 
-_SYSTEMS: dict[str, Callable[[Connection], Switch]] = {"eos": Eos}
+_SYSTEMS: dict[str, Callable[[Connection], Switch]] = {
+    "eos": Eos,
+    "cumulus": Cumulus,
+    "onyx": Onyx,
+    "sonic": Sonic,
+}
 
 
 def open_switch(os: str, connection: Connection) -> Switch:

@@ -1,7 +1,7 @@
 """What every switch can do here, whatever its network OS: be read, compared, and converged."""
 
 from types import TracebackType
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -15,12 +15,32 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Ecn(_Frozen):
+    """When a queue marks packets instead of dropping them."""
+
+    min_kb: int = Field(default=150, ge=1, description="queue length at which marking begins, kB")
+    max_kb: int = Field(default=1500, ge=1, description="queue length at which all are marked, kB")
+
+
+class Roce(_Frozen):
+    """RoCE on a port: DSCP is trusted, ECN marks, and lossless has PFC on the priority as well."""
+
+    mode: Literal["lossless", "lossy"] = "lossless"
+    priority: int = Field(default=3, ge=0, le=7)
+    ecn: Ecn = Ecn()
+
+    @property
+    def lossless(self) -> bool:
+        return self.mode == "lossless"
+
+
 class DesiredPort(_Frozen):
     """The declared part of one port; what is None stays as it is."""
 
     mtu_bytes: int | None = None
     description: Description | None = Field(default=None, description="'' removes it")
     enabled: bool | None = None
+    roce: Roce | None = None
 
 
 class DesiredSwitch(_Frozen):
@@ -44,12 +64,22 @@ class Neighbour(_Frozen):
     port_id: str
 
 
+class RoceState(_Frozen):
+    """What a port has of RoCE."""
+
+    trust_dscp: bool = False
+    pfc: frozenset[int] = Field(default=frozenset(), description="priorities without drops")
+    ecn: dict[int, Ecn] = Field(default={}, description="queue → its marking")
+
+
 class SwitchState(_Frozen):
-    """A switch as it runs, and whether that is what it would start with."""
+    """A switch as it runs."""
 
     ports: dict[str, PortState]
     lldp: bool
     neighbours: dict[str, list[Neighbour]]
+    roce: dict[str, RoceState] = {}
+    roce_mode: str | None = Field(default=None, description="where it is the whole switch's")
 
 
 class Switch(Protocol):
@@ -66,6 +96,9 @@ class Switch(Protocol):
 
         `["interface Ethernet1", "  - mtu 1500", "  + mtu 9000"]`. Changes nothing.
         """
+
+    def left_alone(self, desired: DesiredSwitch) -> list[str]:
+        """Return what is configured there and declared nowhere: `section: line`."""
 
     def apply(self, desired: DesiredSwitch, confirm_timeout_s: int) -> list[str]:
         """Converge the switch and return the lines that changed, as `pending` words them.

@@ -24,6 +24,10 @@ SWITCH_BRIDGE = "br0"
 FRESH_MTU_BYTES = 1500
 IFNAME_MAX = 15  # IFNAMSIZ - 1, include/uapi/linux/if.h
 LONGEST_PREFIX = 30  # room for the controller and one machine
+_PORT = re.compile(
+    r"Ethernet(?P<ethernet>\d{1,3}(?:/\d{1,2})?)|Eth(?P<eth>\d{1,2}(?:/\d{1,3}){1,2})"
+    r"|(?P<swp>swp\d{1,3}(?:s\d)?)"
+)
 NETNS = Path("/run/netns")
 
 
@@ -77,14 +81,17 @@ def mac(name: str, interface: str) -> str:
 
 
 def port_device(port: str) -> str:
-    """Return the device behind a front-panel port: Ethernet3 → swp3, Ethernet49/1 → swp49-1."""
-    match = re.fullmatch(r"Ethernet(\d{1,3}(?:/\d{1,2})?)", port)
+    """Return the device behind a front-panel port, as its network OS names it.
+
+    Ethernet3 → swp3, Ethernet49/1 → swp49-1, Eth1/3 → swp1-3, swp1s0 → swp1s0.
+    """
+    match = _PORT.fullmatch(port)
     if not match:
         raise RackformError(
             f"switch port '{port}' is unknown to the twin: name it Ethernet1, Ethernet2, … or "
-            "Ethernet49/1"
+            "Ethernet49/1, on Onyx Eth1/1, on Cumulus swp1"
         )
-    return f"swp{match[1].replace('/', '-')}"
+    return match["swp"] or f"swp{(match['ethernet'] or match['eth']).replace('/', '-')}"
 
 
 def free_end(device: str) -> str:

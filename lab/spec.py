@@ -41,7 +41,7 @@ class SwitchSpec(_Model):
 
     site: str
     name: str
-    os: Literal["eos"]
+    os: Literal["eos", "onyx", "cumulus", "sonic"]
     address: str
     ports: list[str]
     max_mtu_bytes: int

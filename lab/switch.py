@@ -62,6 +62,7 @@ def cli_config(twin: Twin, spec: SwitchSpec) -> str:
     folder = twin.switch(spec.name)
     return json.dumps(
         {
+            "os": spec.os,
             "hostname": spec.name,
             "address": str(IPv4Interface(spec.address).ip),
             "port": CLI_PORT,
@@ -81,7 +82,7 @@ def _start(folder: Path, spec: SwitchSpec) -> None:
         network.namespace(spec.name),
         Supervised(
             name=spec.name,
-            argv=[sys.executable, "-m", "lab.eos_cli", "--config", str(folder / CLI)],
+            argv=[sys.executable, "-m", "lab.switch_cli", "--config", str(folder / CLI)],
             env=ENVIRONMENT,
             restart="always",
             before=[["ip", "link", "set", network.MANAGEMENT, "up"]],

@@ -14,6 +14,9 @@ class Inputs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+SwitchOs = Literal["eos", "onyx", "cumulus", "sonic"]
+
+
 class LabSwitchInputs(Inputs):
     """A switch of the twin: a bridge in its own namespace behind an SSH CLI.
 
@@ -22,7 +25,7 @@ class LabSwitchInputs(Inputs):
 
     site: str
     name: str
-    os: Literal["eos"]
+    os: SwitchOs
     address: str = Field(description="management address with its prefix: 10.77.0.2/24")
     ports: list[str] = Field(description="front-panel names: Ethernet1 …")
     max_mtu_bytes: int
@@ -51,15 +54,18 @@ class LabNodeInputs(Inputs):
 
 class SwitchPort(Inputs):
     mtu_bytes: int
-    description: str
+    description: str = Field(description="what is plugged in: node.interface")
     enabled: bool = True
+    roce: Literal["lossless", "lossy"] | None = Field(
+        default=None, description="PFC and ECN, or ECN alone; None leaves them as they are"
+    )
 
 
 class SwitchConfigInputs(Inputs):
     """The declared part of one switch's configuration. Outputs: `pending` (lines that differ)."""
 
     connection: Connection
-    os: Literal["eos"]
+    os: SwitchOs
     ports: dict[str, SwitchPort]
     lldp: bool = True
     confirm_timeout_s: int = 120

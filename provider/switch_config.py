@@ -1,15 +1,19 @@
 """The declared part of a switch's configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from fabric.cabling import misplaced
 from fabric.open import open_switch
-from fabric.protocol import DesiredPort, DesiredSwitch
-from provider.inputs import SwitchConfigInputs
+from fabric.protocol import DesiredPort, DesiredSwitch, Roce
+from provider.inputs import SwitchConfigInputs, SwitchPort
 from provider.memo import Memo
 from provider.outputs import SwitchConfigOutputs
 from provider.resource import Context, Draft, Resource, State
 from provider.values import Plain
 
+LISTED = 12
+"""Lines of what is left alone that a preview shows."""
 SwitchConfigState = State[SwitchConfigInputs, SwitchConfigOutputs]
 
 
@@ -18,7 +22,7 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
     outputs = SwitchConfigOutputs
 
     def __init__(self) -> None:
-        self._lines: Memo[list[str]] = Memo()
+        self._seen: Memo[_Seen] = Memo()
 
     def preview(
         self,
@@ -29,25 +33,31 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
         if new.complete is None:
             ctx.info("on a new switch: everything that is declared")
         else:
-            lines = self._pending(new.complete)
-            if lines:
-                name = new.complete.connection.name
-                ctx.info(f"would configure on {name}:\n{indented(lines)}")
+            seen, name = self._look(new.complete), new.complete.connection.name
+            for sentence in seen.misplaced:
+                ctx.warn(sentence)
+            if seen.pending:
+                ctx.info(f"would configure on {name}:\n{indented(seen.pending)}")
+                if seen.left_alone:
+                    ctx.info(f"left as it is on {name}:\n{indented(shortened(seen.left_alone))}")
         _ = old
         return {"pending": []}
 
     def create(self, inputs: SwitchConfigInputs, ctx: Context) -> tuple[str, SwitchConfigOutputs]:
-        self._lines.forget(key(inputs))
+        self._seen.forget(key(inputs))
         ctx.progress(f"configuring {inputs.connection.name}")
         with open_switch(inputs.os, inputs.connection) as switch:
             changed = switch.apply(desired(inputs), inputs.confirm_timeout_s)
+            swapped = misplaced(inputs.connection.name, cables(inputs), switch.read().neighbours)
+        for sentence in swapped:
+            ctx.warn(sentence)
         if changed:
             ctx.info("configured:\n" + indented(changed))
         return inputs.connection.name, SwitchConfigOutputs()
 
     def read(self, state: SwitchConfigState, ctx: Context) -> SwitchConfigState:
         _ = ctx
-        lines = self._pending(state.inputs)
+        lines = list(self._look(state.inputs).pending)
         return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": lines}))
 
     def update(
@@ -59,12 +69,26 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
     def delete(self, state: SwitchConfigState, ctx: Context) -> None:
         ctx.info(f"{state.inputs.connection.name} keeps its configuration as it is")
 
-    def _pending(self, inputs: SwitchConfigInputs) -> list[str]:
-        def ask() -> list[str]:
+    def _look(self, inputs: SwitchConfigInputs) -> "_Seen":
+        def ask() -> _Seen:
+            wanted = desired(inputs)
             with open_switch(inputs.os, inputs.connection) as switch:
-                return switch.pending(desired(inputs))
+                lines = switch.pending(wanted)
+                heard = switch.read().neighbours
+                other = switch.left_alone(wanted) if lines else []
+            name = inputs.connection.name
+            return _Seen(tuple(lines), tuple(other), tuple(misplaced(name, cables(inputs), heard)))
 
-        return self._lines.get(key(inputs), ask)
+        return self._seen.get(key(inputs), ask)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a switch was found to be, in words."""
+
+    pending: tuple[str, ...]
+    left_alone: tuple[str, ...]
+    misplaced: tuple[str, ...]
 
 
 RESOURCE = SwitchConfig
@@ -72,13 +96,35 @@ RESOURCE = SwitchConfig
 
 def desired(inputs: SwitchConfigInputs) -> DesiredSwitch:
     in_order = sorted(inputs.ports, key=lambda name: (len(name), name))  # the engine keeps no order
-    ports = {name: DesiredPort.model_validate(inputs.ports[name].model_dump()) for name in in_order}
-    return DesiredSwitch(ports=ports, lldp=inputs.lldp)
+    return DesiredSwitch(
+        ports={name: _port(inputs.ports[name]) for name in in_order}, lldp=inputs.lldp
+    )
+
+
+def _port(port: SwitchPort) -> DesiredPort:
+    return DesiredPort(
+        mtu_bytes=port.mtu_bytes,
+        description=port.description,
+        enabled=port.enabled,
+        roce=Roce(mode=port.roce) if port.roce else None,
+    )
+
+
+def cables(inputs: SwitchConfigInputs) -> dict[str, str]:
+    """Return port → node.interface, for the ports whose description is a cable's end."""
+    return {
+        name: port.description for name, port in inputs.ports.items() if "." in port.description
+    }
+
+
+def shortened(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - LISTED
+    return [*lines[:LISTED], *([f"and {more} lines more"] if more > 0 else [])]
 
 
 def key(inputs: SwitchConfigInputs) -> str:
     return inputs.model_dump_json()
 
 
-def indented(lines: list[str]) -> str:
+def indented(lines: Sequence[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)

@@ -15,6 +15,7 @@ from pyinfra_deploys.fabric_link.settings import FabricLinkSettings
 from pyinfra_deploys.firewall.settings import FirewallSettings
 from pyinfra_deploys.model import Settings
 from pyinfra_deploys.nccl_env.settings import NcclEnvSettings
+from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
 from remote.errors import RackformError
 
 WITHOUT_VALUE = {"missing", "value_error"}
@@ -39,6 +40,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "base": BaseSettings,
     "fabric_link": FabricLinkSettings,
     "firewall": FirewallSettings,
+    "nvidia_driver": NvidiaDriverSettings,
     "nccl_env": NcclEnvSettings,
     "docker_engine": DockerEngineSettings,
 }

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from fabric.limits import LIMITS
 from stack.draft import Draft
 from stack.hints import SettingError, dotted, suggestion, told
 from stack.model_checks import MODEL_RULES
-from stack.schema import MTU_LIMIT_BYTES, LinkKind, Rdma, Role, SwitchOs, Variant
-
-_PORT_NAMES = {SwitchOs.EOS: (r"Ethernet\d{1,3}(/\d{1,2}){0,2}", "Ethernet1 or Ethernet1/1")}
+from stack.schema import LinkKind, Rdma, Role, Variant
 
 _RAY_PORTS = {6379, 6380, *range(6381, 6390), 8080, 8265, *range(10002, 10101)}
 """What Ray itself listens on, as `serving.ray_node` starts it, with some to spare."""
@@ -135,9 +134,11 @@ def _cables(draft: Draft) -> Iterator[SettingError]:
     for switch, port, name, interface in site.plugs():
         path = dotted(["switches", switch, "ports", port])
         end = f"{name}.{interface}"
-        pattern, example = _PORT_NAMES[site.switches[switch].os]
-        if not re.fullmatch(pattern, port):
-            rest = f"but {site.switches[switch].os} has no port of that name: write {example}"
+        limits = LIMITS[site.switches[switch].os]
+        if not re.fullmatch(limits.port, port):
+            rest = (
+                f"but {site.switches[switch].os} has no port of that name: write {limits.example}"
+            )
             yield told(path, end, rest)
         if draft.lacks("nodes", name):
             near = suggestion(name, sorted(draft.names["nodes"]))
@@ -176,7 +177,10 @@ def _uncabled(draft: Draft) -> Iterator[SettingError]:
 def _mtus(draft: Draft) -> Iterator[SettingError]:
     site = draft.site
     for name, switch in site.switches.items():
-        limit = MTU_LIMIT_BYTES[switch.os]
+        limit, least = LIMITS[switch.os].max_mtu_bytes, LIMITS[switch.os].min_mtu_bytes
+        if draft.has("fabric.mtu_bytes") and site.fabric.mtu_bytes < least:
+            rest = f"but {switch.os} on switch {name} takes no less than {least}: raise it"
+            yield told("fabric.mtu_bytes", site.fabric.mtu_bytes, rest)
         if switch.mtu_limit_bytes > limit:
             rest = f"but {switch.os} takes at most {limit}: lower it, or leave it out"
             yield told(f"switches.{name}.max_mtu_bytes", switch.max_mtu_bytes, rest)
@@ -210,8 +214,36 @@ def _links(draft: Draft) -> Iterator[SettingError]:
         yield told("fabric.link.rdma", link.rdma, rest)
     if link.kind is LinkKind.INFINIBAND:
         for name, switch in draft.site.switches.items():
-            rest = "but the fabric is InfiniBand, which eos does not switch: remove the switch"
+            rest = (
+                "but the fabric is InfiniBand, which "
+                f"{switch.os} does not switch: remove the switch"
+            )
             yield told(f"switches.{name}.os", switch.os, rest)
+
+
+def _cards(draft: Draft) -> Iterator[SettingError]:
+    site, link = draft.site, draft.site.fabric.link
+    for name, node in site.nodes.items():
+        if node.pci and node.mac:
+            rest = f"but nodes.{name}.mac names the card, too: remove one of the two"
+            yield told(f"nodes.{name}.pci", node.pci, rest)
+        if "nearest" in node.rdma_devices and len(node.rdma_devices) > 1:
+            rest = "but nearest stands for all of them: write [nearest], or only names"
+            yield told(f"nodes.{name}.rdma_devices", node.rdma_devices, rest)
+    manager = link.subnet_manager
+    if manager and draft.lacks("nodes", manager):
+        near = suggestion(manager, sorted(draft.names["nodes"]))
+        rest = f"but there is no such node: {near}"
+        yield told("fabric.link.subnet_manager", manager, rest)
+    if manager and link.kind is not LinkKind.INFINIBAND:
+        rest = f"but fabric.link.kind is {link.kind}, which has no subnet manager: remove it"
+        yield told("fabric.link.subnet_manager", manager, rest)
+    nvidia = site.nvidia
+    if nvidia and nvidia.fabric_manager:
+        version, driver = nvidia.fabric_manager, nvidia.driver_version
+        if not version.startswith(driver):
+            rest = f"but nvidia.driver_version is {driver}, and NVSwitch needs both equal"
+            yield told("nvidia.fabric_manager", version, rest + ": write the driver's")
 
 
 def _host_keys(draft: Draft) -> Iterator[SettingError]:
@@ -283,6 +315,7 @@ _RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
     _uncabled,
     _mtus,
     _links,
+    _cards,
     _host_keys,
     _ports,
     _variant,

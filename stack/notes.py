@@ -27,15 +27,13 @@ def _not_built(site: "Site") -> Iterator[str]:
 
 def _recorded(site: "Site") -> Iterator[str]:
     for name, node in site.nodes.items():
-        if node.gpus and node.gpus.power_limit_w and not site.twin:
+        if node.gpus and node.gpus.power_limit_w and not site.twin and not site.nvidia:
             yield (
-                f"nodes.{name}.gpus.power_limit_w: the plan counts with it, but this version sets"
-                f" no limit: run 'nvidia-smi -pl {node.gpus.power_limit_w}' on {name}"
+                f"nodes.{name}.gpus.power_limit_w: the plan counts with it, but without nvidia"
+                f" nothing sets it: run 'nvidia-smi -pl {node.gpus.power_limit_w}' on {name}"
             )
-    if site.fabric.link.kind != "ethernet":
-        yield "fabric.link.kind: not yet used, the hosts are set up as on Ethernet"
-    if site.fabric.link.rdma != "none":
-        yield "fabric.link.rdma: not yet used, the hosts are set up as without RDMA"
+    if site.nvidia and site.nvidia.power_limit_w:
+        yield "nvidia.power_limit_w: the plan goes by gpus.power_limit_w, so set that instead"
 
 
 def _in_a_twin(site: "Site") -> Iterator[str]:
@@ -46,6 +44,13 @@ def _in_a_twin(site: "Site") -> Iterator[str]:
     for path, key in _host_keys(site):
         if key:
             yield f"{path}: without effect in a twin, which makes its own"
+    if site.fabric.link.rdma != "none":
+        yield "fabric.link.rdma: without effect on a twin's hosts, whose links have no RDMA"
+    if site.nvidia:
+        yield "nvidia: without effect in a twin, whose nodes have no GPU"
+    for name, node in site.nodes.items():
+        if node.pci or node.mac:
+            yield f"nodes.{name}.pci, mac: without effect in a twin, whose links have no card"
 
 
 def _on_real_machines(site: "Site") -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from fabric.limits import LIMITS
 from stack.economy import ExpectedLoad, Planning, Power
 from stack.notes import notes
 from stack.settings import Settings
@@ -19,15 +20,20 @@ from stack.values import (
     Address,
     Cable,
     DnsName,
+    DriverVersion,
     Flag,
     HostKey,
     Interface,
+    MacAddress,
     Name,
     Network,
     NodeName,
     Number,
+    PackageVersion,
+    PciAddress,
     Port,
     RdmaDevice,
+    RepositoryUri,
     Revision,
     SettingName,
     Source,
@@ -60,10 +66,14 @@ class Variant(StrEnum):
 
 class SwitchOs(StrEnum):
     EOS = "eos"
+    ONYX = "onyx"
+    CUMULUS = "cumulus"
+    SONIC = "sonic"
 
 
-MTU_LIMIT_BYTES = {SwitchOs.EOS: 9214}
-"""The largest MTU that an interface takes, by network OS (EOS: its 'mtu' command's upper bound)."""
+class RoceMode(StrEnum):
+    LOSSLESS = "lossless"
+    LOSSY = "lossy"
 
 
 class Management(Settings):
@@ -84,6 +94,13 @@ class Link(Settings):
     )
     rdma: Rdma = Field(
         default=Rdma.NONE, description="How NCCL gets past the kernel; none is plain TCP."
+    )
+    subnet_manager: NodeName | None = Field(
+        default=None, description="InfiniBand: node that runs opensm, where no switch does."
+    )
+    roce: RoceMode = Field(
+        default=RoceMode.LOSSLESS,
+        description="Where rdma is roce: lossless has PFC on priority 3 and ECN, lossy ECN alone.",
     )
 
 
@@ -121,7 +138,7 @@ class Switch(Settings):
         default=None,
         ge=1280,
         le=9416,
-        description="Largest MTU of a port, in bytes; what the OS takes (eos: 9214) if not given.",
+        description="Largest MTU of a port, in bytes; what the OS takes if not given.",
     )
     user: UserName = Field(default="admin", description="User of the switch's SSH CLI.")
     host_key: HostKey | None = Field(
@@ -131,7 +148,7 @@ class Switch(Settings):
 
     @property
     def mtu_limit_bytes(self) -> int:
-        return self.max_mtu_bytes or MTU_LIMIT_BYTES[self.os]
+        return self.max_mtu_bytes or LIMITS[self.os].max_mtu_bytes
 
 
 class Gpus(Settings):
@@ -140,17 +157,18 @@ class Gpus(Settings):
         default=None,
         description="GPU model, such as rtx-4090 or h200; needed where the cuda image runs.",
     )
+    power_limit_w: Whole | None = Field(
+        default=None,
+        ge=50,
+        le=2000,
+        description="Power limit of each GPU, in W, in place of nvidia.power_limit_w; without"
+        " either, its board power.",
+    )
     link: Name | None = Field(
         default=None, description="What joins the GPUs of the node, such as pcie4-x16 or nvlink4."
     )
     owned: Flag = Field(
         default=True, description="false: these GPUs are still to be bought, if the plan says so."
-    )
-    power_limit_w: Whole | None = Field(
-        default=None,
-        ge=50,
-        le=2000,
-        description="Power limit of each GPU, in W; its board power if not given.",
     )
 
 
@@ -162,9 +180,17 @@ class Node(Settings):
         min_length=1, description="head (Ray's head, the site's services), worker (GPUs), or both."
     )
     gpus: Gpus | None = Field(default=None, description="GPUs; a worker has at least one.")
+    pci: PciAddress | None = Field(
+        default=None,
+        description="PCI address of the fabric's card, which then gets the interface's name.",
+    )
+    mac: MacAddress | None = Field(
+        default=None, description="Permanent MAC address of the fabric's card, instead of pci."
+    )
     rdma_devices: tuple[RdmaDevice, ...] = Field(
         default=(),
-        description="RDMA devices of the fabric, as NCCL_IB_HCA names them: mlx5_0 or mlx5_0:1.",
+        description="RDMA devices of the fabric, as NCCL_IB_HCA names them: mlx5_0 or mlx5_0:1;"
+        " [nearest]: those nearest to the GPUs.",
     )
     circuit: Name | None = Field(default=None, description="Power circuit that feeds the node.")
     host_power_w: Whole | None = Field(
@@ -323,6 +349,37 @@ class Ray(Settings):
     """On the head's loopback; fixed, as is all that Ray's own parts listen on."""
 
 
+class AptRepository(Settings):
+    uri: RepositoryUri = Field(description="Address of the repository or of a mirror of it.")
+    suite: str = Field(default="/", description="Suite; / for a flat repository like NVIDIA's.")
+    components: str = Field(default="", description="Components, where there are any.")
+    key_file: Path = Field(description="Its public signing key, ASCII-armoured, on this machine.")
+
+
+class Nvidia(Settings):
+    driver_version: DriverVersion = Field(description="What nvidia-smi shows: 580.159.04.")
+    packages: dict[SettingName, PackageVersion] = Field(
+        min_length=1,
+        description="Package → exact version: nvidia-open or cuda-drivers, container toolkit.",
+    )
+    repository: AptRepository | None = Field(
+        default=None, description="Where they come from; the distribution if not given."
+    )
+    fabric_manager: PackageVersion | None = Field(
+        default=None,
+        description="Version of Fabric Manager's package, for hosts of eight GPUs with NVSwitch.",
+    )
+    power_limit_w: Whole | None = Field(
+        default=None, ge=50, le=2000, description="Power limit of each GPU, in watts."
+    )
+    signed_modules: Flag = Field(
+        default=False, description="The packages' modules are signed for Secure Boot."
+    )
+    allow_downgrade: Flag = Field(
+        default=False, description="A newer driver than declared is replaced, not refused."
+    )
+
+
 class Frontend(Settings):
     node: NodeName = Field(description="Node that runs it.")
 
@@ -363,6 +420,9 @@ class Site(Settings):
         default=Planning(), description="What the plan's verdict and costs go by."
     )
     images: Images = Field(default=Images(), description="Variants of the images, and sources.")
+    nvidia: Nvidia | None = Field(
+        default=None, description="NVIDIA's driver; left as it is on the nodes if not given."
+    )
     registry: Registry = Field(
         default=Registry(), description="The site's container image registry."
     )

@@ -169,6 +169,43 @@ RdmaDevice = Annotated[
         " such as mlx5_0 or mlx5_0:1",
     ),
 ]
+PciAddress = Annotated[
+    str,
+    Matches(
+        r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]",
+        "but a PCI address is domain:bus:device.function in hex: write it as 'lspci -D' shows it,"
+        " such as 0000:17:00.0",
+    ),
+]
+MacAddress = Annotated[
+    str,
+    Matches(
+        r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}",
+        "but a MAC address has six pairs of lower-case hex digits: write it as 'ip link' shows it",
+    ),
+]
+DriverVersion = Annotated[
+    str,
+    Matches(
+        r"\d{3}\.\d+(?:\.\d+)?",
+        "but a driver has a version such as 580.159.04: write what nvidia-smi shows",
+    ),
+]
+PackageVersion = Annotated[
+    str,
+    Matches(
+        r"[0-9][A-Za-z0-9.+:~-]*",
+        "but a package has an exact version: write one that 'apt list -a' shows, such as"
+        " 580.159.04-1",
+    ),
+]
+RepositoryUri = Annotated[
+    str,
+    Matches(
+        r"(?:https?|file)://[^\s]+",
+        "but a repository has a URI: write one that begins with https://, http:// or file://",
+    ),
+]
 DnsName = Annotated[
     str,
     Matches(

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lab.eos_cli.grammar import CliError, Command, Context, Level, match
+from lab.eos_cli.grammar import Level, match
 from lab.eos_cli.model import DEFAULT_MTU_BYTES, Config, Interface, factory
+from lab.switch_cli.core import CliError, Context
+from lab.switch_cli.matching import Command
 
 DEFAULT_HOSTNAME = "localhost"
 
@@ -15,9 +17,12 @@ class Draft:
 
     config: Config
     interface: str | None = None
+    queue: int | None = None
 
     @property
     def level(self) -> Level:
+        if self.queue is not None:
+            return Level.QUEUE
         return Level.CONFIG if self.interface is None else Level.INTERFACE
 
 
@@ -30,6 +35,20 @@ _INTERFACE_EDITS: dict[str, Callable[[Interface, dict[str, str]], Interface]] = 
     "no description": lambda port, _: replace(port, description=""),
     "shutdown": lambda port, _: replace(port, shutdown=True),
     "no shutdown": lambda port, _: replace(port, shutdown=False),
+    "switchport access vlan <vlan>": lambda port, given: replace(
+        port, access_vlan=int(given["vlan"])
+    ),
+    "no switchport access vlan": lambda port, _: replace(port, access_vlan=1),
+    "qos trust dscp": lambda port, _: replace(port, trust_dscp=True),
+    "no qos trust": lambda port, _: replace(port, trust_dscp=False),
+    "priority-flow-control on": lambda port, _: replace(port, pfc_on=True),
+    "no priority-flow-control": lambda port, _: replace(port, pfc_on=False),
+    "priority-flow-control priority <priority> no-drop": lambda port, given: replace(
+        port, pfc=port.pfc | {int(given["priority"])}
+    ),
+    "no priority-flow-control priority <priority> no-drop": lambda port, given: replace(
+        port, pfc=port.pfc - {int(given["priority"])}
+    ),
 }
 _GLOBAL_EDITS: dict[str, Callable[[Config, dict[str, str]], Config]] = {
     "hostname <name>": lambda config, given: replace(config, hostname=given["name"]),
@@ -43,6 +62,13 @@ _GLOBAL_EDITS: dict[str, Callable[[Config, dict[str, str]], Config]] = {
 }
 
 
+def _marked(port: Interface, queue: int, command: Command) -> Interface:
+    marking = {number: bounds for number, bounds in port.ecn.items() if number != queue}
+    if not command.form.startswith("no "):
+        marking[queue] = (int(command.arguments["low"]), int(command.arguments["high"]))
+    return replace(port, ecn=marking)
+
+
 def edit(draft: Draft, command: Command) -> Draft | None:
     """Return the draft after a configuration command, or None when the command isn't one."""
     config, form = draft.config, command.form
@@ -52,11 +78,21 @@ def edit(draft: Draft, command: Command) -> Draft | None:
         return Draft(_GLOBAL_EDITS[form](config, command.arguments))
     if draft.interface is None:
         return None
+    return _edit_interface(draft, draft.interface, command)
+
+
+def _edit_interface(draft: Draft, name: str, command: Command) -> Draft | None:
+    port, form = draft.config.interfaces[name], command.form
+    if form == "uc-tx-queue <queue>":
+        return replace(draft, queue=int(command.arguments["queue"]))
+    if draft.queue is not None and "random-detect" in form:
+        changed = _marked(port, draft.queue, command)
+        return replace(draft, config=draft.config.with_interface(name, changed))
     change = _INTERFACE_EDITS.get(form) or _INTERFACE_EDITS.get(form.replace("default", "no", 1))
     if change is None:
         return None
-    changed = change(config.interfaces[draft.interface], command.arguments)
-    return replace(draft, config=config.with_interface(draft.interface, changed))
+    changed = change(port, command.arguments)
+    return replace(draft, queue=None, config=draft.config.with_interface(name, changed))
 
 
 def load(text: str, hostname: str, context: Context) -> Config:

@@ -6,21 +6,16 @@ with a timer is undone when it isn't confirmed by a second commit; uncommitted s
 when the switch (here: the daemon) restarts.
 """
 
-import logging
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from lab.eos_cli.editor import load
-from lab.eos_cli.grammar import CliError, Context
-from lab.eos_cli.model import Config, Interface, factory, render
-from lab.eos_cli.ports import Link, PortError, Ports
-from lab.eos_cli.store import Memory, PendingRollback, Store
+from lab.eos_cli.model import MODEL, VERSION, Config, Interface, factory, render
+from lab.switch_cli.core import CliError, Landing, SwitchCore
+from lab.switch_cli.ports import Link
 
 MAX_PENDING_SESSIONS = 5
-
-log = logging.getLogger("eos_cli")
 
 
 class SessionState(StrEnum):
@@ -55,87 +50,46 @@ def overlay(declared: Interface, link: Link | None) -> Interface:
 
 
 @dataclass
-class Switch:
-    """The whole state of one switch. Every method runs to its end: nothing here waits."""
+class Switch(SwitchCore[Config]):
+    """The whole state of one switch that runs EOS, with its configuration sessions."""
 
-    hostname: str
-    context: Context
-    ports: Ports
-    store: Store
-    world: str
-    clock: Callable[[], float] = time.time
     sessions: dict[str, Session] = field(default_factory=dict)
-    pending: PendingRollback | None = None
-    _declared: Config = field(init=False)
-    _known: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Go on where this switch was, or start cold from the startup configuration."""
-        memory = self.store.memory(self.world)
-        if memory:
-            self._declared = load(memory.running, self.hostname, self.context)
-            self.pending = memory.pending
-            self._known = dict(memory.devices)
-            self.reconcile()
-            return
-        self._known = {port: link.identity for port, link in self.ports.read().items()}
-        self._declared = factory(self.hostname, list(self.context.ports))
-        startup = self.store.startup()
-        if startup is not None:
-            self.replace(load(startup, self.hostname, self.context))
-        else:
-            self._declared = self.running()
-            self._remember()
+    def factory(self) -> Config:
+        return factory(self.hostname, list(self.context.ports))
 
-    @property
-    def declared(self) -> Config:
-        """What was configured, whatever the ports have become: for all that isn't theirs."""
-        return self._declared
+    def parse(self, text: str) -> Config:
+        return load(text, self.hostname, self.context)
 
-    def running(self) -> Config:
-        """Return the running configuration, with what somebody set on the ports by hand."""
-        links = self.ports.read()
+    def render(self, config: Config) -> str:
+        return "\n".join(render(config)) + "\n"
+
+    def landings(self, config: Config) -> Mapping[str, Landing]:
+        return {
+            port: Landing(each.port_mtu_bytes, each.description, enabled=not each.shutdown)
+            for port, each in config.interfaces.items()
+        }
+
+    def overlaid(self, config: Config, links: Mapping[str, Link]) -> Config:
         return replace(
-            self._declared,
+            config,
             interfaces={
                 port: overlay(interface, links.get(port))
-                for port, interface in self._declared.interfaces.items()
+                for port, interface in config.interfaces.items()
             },
         )
 
-    def replace(self, wanted: Config) -> None:
-        """Make a configuration the running one, on the ports too.
+    @property
+    def system_name(self) -> str:
+        return self.declared.hostname
 
-        Raises:
-            CliError: the kernel refused; the ports are as they were before.
+    @property
+    def lldp_runs(self) -> bool:
+        return self.declared.lldp
 
-        """
-        before = self.running()
-        try:
-            self._land(wanted)
-        except PortError as error:
-            self._land(before)
-            raise CliError(f"% Error applying configuration: {error}") from error
-        self._declared = wanted
-        self._remember()
-
-    def save(self) -> None:
-        self.store.save_startup(self._text(self.running()))
-
-    def reconcile(self) -> None:
-        """Put the configuration onto ports whose device is new: a cable was plugged in again."""
-        links = self.ports.read()
-        found = {port: link.identity for port, link in links.items()}
-        if found == self._known:
-            return
-        for port in [p for p in links if self._known.get(p) != found[p]]:
-            try:
-                self._land_port(port, self._declared.interfaces[port], links[port])
-            except PortError as error:  # gone already, or not whole yet: its next change tells
-                log.warning("%s didn't take its configuration: %s", port, error)
-                del found[port]
-        self._known = found
-        self._remember()
+    @property
+    def about(self) -> str:
+        return f"Arista Networks EOS version {VERSION} running on an Arista {MODEL}"
 
     def open_session(self, name: str, user: str, terminal: str) -> Session:
         """Return the pending session of that name, made now if there is none.
@@ -174,17 +128,12 @@ class Switch:
                 "timer running"
             )
         session = self._pending_session(name)
-        checkpoint = self._text(self.running())
         if timer_s is not None:
-            self.pending = PendingRollback(
-                session=name, deadline=self.clock() + timer_s, checkpoint=checkpoint
-            )
-            self._remember()  # before the ports change: a daemon killed here still rolls back
+            self.arm(name, timer_s)  # before the ports change: a daemon killed here rolls back
         try:
             self.replace(session.candidate)
         except CliError:
-            self.pending = None
-            self._remember()
+            self.disarm()
             raise
         session.state = SessionState.COMPLETED if timer_s is None else SessionState.COMMITTED
         session.completed = self.clock()
@@ -193,20 +142,10 @@ class Switch:
     def abort(self, name: str) -> None:
         """Drop a session; one whose commit timer runs is undone at once."""
         if self.pending and self.pending.session == name:
-            self._roll_back()
+            self.roll_back()
             return
         self._pending_session(name)
         del self.sessions[name]
-
-    def expire(self) -> bool:
-        """Undo the commit whose timer has run out; return whether there was one."""
-        if self.pending is None or self.clock() < self.pending.deadline:
-            return False
-        self._roll_back()
-        return True
-
-    def parse(self, text: str) -> Config:
-        return load(text, self.hostname, self.context)
 
     def _confirm(self, name: str, timer_s: int | None) -> None:
         if timer_s is not None and self.pending:
@@ -218,17 +157,9 @@ class Switch:
                 self.sessions[name].state = SessionState.COMPLETED
         self._remember()
 
-    def _roll_back(self) -> None:
-        pending, self.pending = self.pending, None
-        if pending is None:
-            return
-        try:
-            self.replace(load(pending.checkpoint, self.hostname, self.context))
-        except CliError:
-            self.pending = pending  # tried again: a rollback is never given up
-            raise
-        if pending.session in self.sessions:
-            self.sessions[pending.session].state = SessionState.ABORTED
+    def rolled_back(self, name: str) -> None:
+        if name in self.sessions:
+            self.sessions[name].state = SessionState.ABORTED
 
     def _pending_session(self, name: str) -> Session:
         session = self.sessions.get(name)
@@ -244,30 +175,3 @@ class Switch:
             if s.name != name and s.state is not SessionState.PENDING
         ]:
             del self.sessions[other]
-
-    def _land(self, wanted: Config) -> None:
-        links = self.ports.read()
-        for port, interface in wanted.interfaces.items():
-            if port in links:
-                self._land_port(port, interface, links[port])
-
-    def _land_port(self, port: str, interface: Interface, link: Link) -> None:
-        if link.mtu_bytes != interface.port_mtu_bytes:
-            self.ports.set_mtu(port, interface.port_mtu_bytes)
-        if link.alias != interface.description:
-            self.ports.set_description(port, interface.description)
-        if link.enabled == interface.shutdown:
-            self.ports.set_enabled(port, enabled=not interface.shutdown)
-
-    def _text(self, config: Config) -> str:
-        return "\n".join(render(config)) + "\n"
-
-    def _remember(self) -> None:
-        self.store.save_memory(
-            Memory(
-                world=self.world,
-                running=self._text(self._declared),
-                devices=self._known,
-                pending=self.pending,
-            )
-        )

@@ -7,8 +7,11 @@ EOS's words, with the 0-based index of the offending token: `% Invalid input (at
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
+
+from lab.switch_cli import matching
+from lab.switch_cli.core import CliError, Context
+from lab.switch_cli.matching import Command, Token
 
 MIN_MTU_BYTES = 68
 
@@ -20,34 +23,13 @@ class Level(IntEnum):
     ENABLE = 1
     CONFIG = 2
     INTERFACE = 3
+    QUEUE = 4
 
 
-class CliError(Exception):
-    """A line that is refused; the message is what the switch prints, starting with '%'."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What the arguments are checked against."""
-
-    ports: tuple[str, ...]
-    max_mtu_bytes: int
-
-
-@dataclass(frozen=True)
-class Token:
-    text: str
-    start: int
-
-
-@dataclass(frozen=True)
-class Command:
-    """A line that matched: the command as the table has it, and its arguments by their names."""
-
-    form: str
-    arguments: dict[str, str] = field(default_factory=dict)
-
-
+MARKING = (
+    "random-detect ecn minimum-threshold <low> kbytes maximum-threshold <high> kbytes "
+    "max-mark-probability <percent>"
+)
 COMMANDS: dict[Level, tuple[str, ...]] = {
     Level.EXEC: (
         "enable",
@@ -124,17 +106,39 @@ COMMANDS: dict[Level, tuple[str, ...]] = {
         "shutdown",
         "no shutdown",
         "default shutdown",
+        "switchport access vlan <vlan>",
+        "no switchport access vlan",
+        "qos trust dscp",
+        "no qos trust",
+        "priority-flow-control on",
+        "no priority-flow-control",
+        "priority-flow-control priority <priority> no-drop",
+        "no priority-flow-control priority <priority> no-drop",
+        "uc-tx-queue <queue>",
+    ),
+    Level.QUEUE: (
+        MARKING,
+        "no random-detect ecn",
     ),
 }
 
+_RANGES = {
+    "<vlan>": (1, 4094),
+    "<priority>": (0, 7),
+    "<queue>": (0, 7),
+    "<low>": (1, 49152),
+    "<high>": (1, 49152),
+    "<percent>": (1, 100),
+}
 _INTERFACE = re.compile(r"(?P<kind>e[a-z]*)(?P<number>\d+(?:/\d+)*)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FILE = re.compile(r"flash:/?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TIMER = re.compile(r"\d{1,2}:[0-5]\d:[0-5]\d")
 
 
-def tokenize(line: str) -> list[Token]:
-    return [Token(m.group(), m.start()) for m in re.finditer(r"\S+", line)]
+def seconds(timer: str) -> int:
+    hours, minutes, rest = (int(part) for part in timer.split(":"))
+    return hours * 3600 + minutes * 60 + rest
 
 
 def interface_name(text: str, ports: Sequence[str]) -> str | None:
@@ -164,6 +168,9 @@ def _argument(kind: str, line: str, tokens: list[Token], context: Context) -> tu
         case "<mtu>":
             in_range = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - digits
             fits = in_range and MIN_MTU_BYTES <= int(text) <= context.max_mtu_bytes
+        case "<vlan>" | "<priority>" | "<queue>" | "<low>" | "<high>" | "<percent>":
+            low, high = _RANGES[kind]
+            fits = text.isascii() and text.isdecimal() and low <= int(text) <= high
         case "<count>":
             fits = text.isascii() and text.isdecimal() and int(text) <= 32767  # noqa: PLR2004 - EOS's range
         case "<timer>":
@@ -175,58 +182,19 @@ def _argument(kind: str, line: str, tokens: list[Token], context: Context) -> tu
     return (text, 1) if fits else ("", 0)
 
 
-@dataclass
-class _Attempt:
-    """One table entry on its way through the typed tokens."""
-
-    form: str
-    words: list[str]
-    arguments: dict[str, str] = field(default_factory=dict)
-    position: int = 0
-
-    def keyword(self) -> str | None:
-        """Return the keyword that is due next, or None for an argument or the end."""
-        word = self.words[0] if self.words else "<"
-        return None if word.startswith("<") else word
+def _arguments(context: Context) -> matching.Argument:
+    return lambda kind, line, tokens: _argument(kind, line, tokens, context)
 
 
-def _advance(
-    attempts: list[_Attempt], index: int, line: str, tokens: list[Token], context: Context
-) -> list[_Attempt]:
-    """Return the attempts that survive token `index`; a keyword wins over an argument."""
-    text = tokens[index].text
-    due = [a for a in attempts if a.position == index]
-    later = [a for a in attempts if a.position > index]
-    typed = {k for a in due if (k := a.keyword()) and k.startswith(text.lower())}
-    if typed:
-        exact = {k for k in typed if k == text.lower()} or typed
-        if len(exact) > 1:
-            raise CliError(f"% Ambiguous command (at token {index}: '{text}')")
-        kept = [a for a in due if a.keyword() in exact]
-        for attempt in kept:
-            attempt.words, attempt.position = attempt.words[1:], index + 1
-        return kept
-    for attempt in due:
-        if attempt.words and attempt.keyword() is None:
-            value, taken = _argument(attempt.words[0], line, tokens[index:], context)
-            if taken:
-                attempt.arguments[attempt.words[0].strip("<>")] = value
-                attempt.words, attempt.position = attempt.words[1:], index + taken
-                later.append(attempt)
-    return later
-
-
-def _match(line: str, forms: Sequence[str], context: Context) -> Command:
-    tokens = tokenize(line)
-    attempts = [_Attempt(form, form.split()) for form in forms]
-    for index, token in enumerate(tokens):
-        attempts = _advance(attempts, index, line, tokens, context)
-        if not attempts:
-            raise CliError(f"% Invalid input (at token {index}: '{token.text}')")
-    for attempt in attempts:
-        if not attempt.words:
-            return Command(attempt.form, attempt.arguments)
-    raise CliError("% Incomplete command")
+def _match(line: str, among: Sequence[str], context: Context) -> Command:
+    try:
+        return matching.match(line, among, _arguments(context))
+    except matching.Ambiguous as error:
+        raise CliError(f"% Ambiguous command (at token {error.index}: '{error.text}')") from None
+    except matching.Incomplete:
+        raise CliError("% Incomplete command") from None
+    except matching.Unmatched as error:
+        raise CliError(f"% Invalid input (at token {error.index}: '{error.text}')") from None
 
 
 def forms(level: Level) -> list[str]:
@@ -251,8 +219,7 @@ def match(line: str, level: Level, context: Context) -> Command:
 
 def completions(line: str, level: Level, context: Context) -> list[str]:
     """Return what `?` lists after the given words: the keywords and arguments that may follow."""
-    tokens = tokenize(line)
-    attempts = [_Attempt(form, form.split()) for form in forms(level)]
-    for index in range(len(tokens)):
-        attempts = _advance(attempts, index, line, tokens, context)
-    return sorted({a.words[0] if a.words else "<cr>" for a in attempts})
+    try:
+        return matching.completions(line, forms(level), _arguments(context))
+    except matching.Ambiguous as error:
+        raise CliError(f"% Ambiguous command (at token {error.index}: '{error.text}')") from None

@@ -6,7 +6,7 @@ napalm-automation/napalm, test/eos); the diff is the unified one of `show sessio
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 DEFAULT_MTU_BYTES = 1500
 VERSION = "4.35.0F"
@@ -21,6 +21,12 @@ class Interface:
     l2_mtu_bytes: int | None = None
     description: str = ""
     shutdown: bool = False
+    access_vlan: int = 1
+    trust_dscp: bool = False
+    pfc_on: bool = False
+    pfc: frozenset[int] = frozenset()
+    ecn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Queue → the lengths in kB at which marking begins and at which all are marked."""
 
     @property
     def port_mtu_bytes(self) -> int:
@@ -58,6 +64,23 @@ def _interface_lines(name: str, interface: Interface) -> list[str]:
         lines.append(f"   mtu {interface.mtu_bytes}")
     if interface.l2_mtu_bytes is not None:
         lines.append(f"   l2 mtu {interface.l2_mtu_bytes}")
+    if interface.access_vlan != 1:
+        lines.append(f"   switchport access vlan {interface.access_vlan}")
+    return lines + _qos_lines(interface)
+
+
+def _qos_lines(interface: Interface) -> list[str]:
+    lines = ["   qos trust dscp"] if interface.trust_dscp else []
+    if interface.pfc_on:
+        lines.append("   priority-flow-control on")
+    lines += [f"   priority-flow-control priority {p} no-drop" for p in sorted(interface.pfc)]
+    for queue, (low, high) in sorted(interface.ecn.items()):
+        marking = f"minimum-threshold {low} kbytes maximum-threshold {high} kbytes"
+        lines += [
+            "   !",
+            f"   uc-tx-queue {queue}",
+            f"      random-detect ecn {marking} max-mark-probability 100",
+        ]
     return lines
 
 

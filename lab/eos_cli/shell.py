@@ -5,15 +5,17 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from lab.eos_cli import show, structured
 from lab.eos_cli.editor import Draft, edit
 from lab.eos_cli.engine import SessionState, Switch
-from lab.eos_cli.grammar import CliError, Command, Level, completions, match
-from lab.eos_cli.lldp import Table
+from lab.eos_cli.grammar import Level, completions, match, seconds
 from lab.eos_cli.model import diff, factory, render, short
-from lab.eos_cli.ports import PortError
+from lab.switch_cli.core import CliError
+from lab.switch_cli.lldp import Table
+from lab.switch_cli.matching import Command
+from lab.switch_cli.ports import PortError
+from lab.switch_cli.server import Done
 
 _SESSION_SHOWN = 6  # the prompt has the first six characters of a session's name
 
@@ -29,11 +31,6 @@ def _does(*forms: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def seconds(timer: str) -> int:
-    hours, minutes, rest = (int(part) for part in timer.split(":"))
-    return hours * 3600 + minutes * 60 + rest
-
-
 @dataclass
 class Shell:
     """The state of one terminal. `run` takes a line and returns what it prints."""
@@ -46,10 +43,13 @@ class Shell:
     configuring: bool = False
     session: str | None = None
     interface: str | None = None
+    queue: int | None = None
     closed: bool = False
 
     @property
     def level(self) -> Level:
+        if self.queue is not None:
+            return Level.QUEUE
         if self.interface is not None:
             return Level.INTERFACE
         if self.configuring:
@@ -64,6 +64,8 @@ class Shell:
         mode = "config" if self.session is None else f"config-s-{self.session[:_SESSION_SHOWN]}"
         if self.interface is not None:
             mode += f"-if-{short(self.interface)}"
+        if self.queue is not None:
+            mode += f"-txq-{self.queue}"
         return f"{hostname}({mode})#"
 
     def run(self, line: str) -> list[str]:
@@ -89,6 +91,19 @@ class Shell:
             return [f"% Internal error: {error}"]
         return lines
 
+    def execute(self, command: str, stdin: str) -> Done:
+        """Run what was given on ssh's command line, a command a line; stop at an error."""
+        _ = stdin
+        self.enabled = True
+        printed = ""
+        for line in command.splitlines():
+            output = self.run(line)
+            text = "".join(f"{each}\n" for each in output)
+            if output and output[0].startswith("%"):
+                return Done(1, printed, text)
+            printed += text
+        return Done(0, printed)
+
     def _execute(self, command: Command) -> Sequence[str]:
         if self.configuring and self._configure(command):
             return []
@@ -109,21 +124,22 @@ class Shell:
         if self.session is not None and (
             session is None or session.state is not SessionState.PENDING
         ):
-            lost, self.session, self.configuring, self.interface = self.session, None, False, None
+            lost, self.session = self.session, None
+            self.leave()
             raise CliError(f"% Session {lost} does not exist")
         config = session.candidate if session else self.switch.running()
-        edited = edit(Draft(config, self.interface), command)
+        edited = edit(Draft(config, self.interface, self.queue), command)
         if edited is None:
             return False
         if session:
             session.candidate = edited.config
         elif edited.config != config:
             self.switch.replace(edited.config)
-        self.interface = edited.interface
+        self.interface, self.queue = edited.interface, edited.queue
         return True
 
     def leave(self) -> None:
-        self.configuring, self.session, self.interface = False, None, None
+        self.configuring, self.session, self.interface, self.queue = False, None, None, None
 
 
 def _links(shell: Shell) -> list[str]:
@@ -145,7 +161,9 @@ def _disable(shell: Shell, _: Command) -> Sequence[str]:
 
 @_does("exit")
 def _exit(shell: Shell, _: Command) -> Sequence[str]:
-    if shell.interface is not None:
+    if shell.queue is not None:
+        shell.queue = None
+    elif shell.interface is not None:
         shell.interface = None
     elif shell.configuring:
         shell.leave()
@@ -233,7 +251,7 @@ def _clean(shell: Shell, command: Command) -> Sequence[str]:
     session = shell.switch.sessions[_named(shell, command)]
     clean = factory(session.candidate.hostname, _links(shell))
     session.candidate = replace(clean, hostname="localhost")
-    shell.interface = None
+    shell.interface = shell.queue = None
     return []
 
 
@@ -319,7 +337,7 @@ def _replace(shell: Shell, command: Command) -> Sequence[str]:
 @_does("show version")
 def _show_version(shell: Shell, _: Command) -> Sequence[str]:
     mac = structured.system_mac(shell.switch)
-    return show.version(mac, structured.uptime_s(), _memory_kb())
+    return show.version(mac, structured.uptime_s(), structured.memory_kb())
 
 
 @_does("show hostname")
@@ -377,9 +395,3 @@ def _show_lldp(shell: Shell, command: Command) -> Sequence[str]:
     if command.form.endswith("detail"):
         return show.lldp_neighbors_detail(shell.table, ports)
     return show.lldp_neighbors(shell.table, ports)
-
-
-def _memory_kb() -> tuple[int, int]:
-    text = Path("/proc/meminfo").read_text(encoding="ascii")
-    found = dict(re.findall(r"(\w+):\s+(\d+) kB", text))
-    return int(found["MemTotal"]), int(found["MemFree"])

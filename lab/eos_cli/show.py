@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from lab.eos_cli.engine import Session, SessionState, Switch
-from lab.eos_cli.grammar import CliError
-from lab.eos_cli.lldp import Neighbour, Table
 from lab.eos_cli.model import MODEL, VERSION, Config, Interface, render, short
-from lab.eos_cli.ports import Link
+from lab.switch_cli.core import CliError
+from lab.switch_cli.lldp import Neighbour, Table
+from lab.switch_cli.ports import Link
 
 _SUBTYPES = {"chassis": {4: "MAC address", 5: "Network address", 7: "Locally assigned"}}
 _SUBTYPES["port"] = {3: "MAC address", 5: "Interface name", 7: "Locally assigned"}

@@ -4,16 +4,18 @@ Shapes: napalm-automation/napalm, test/eos/mocked_data; a running commit timer a
 tell it (`commitTimerSessionName`, `commitTimerExpireTime` in seconds of uptime).
 """
 
+import re
 import time
+from pathlib import Path
 
 from pydantic import JsonValue
 
 from lab.eos_cli import show
 from lab.eos_cli.engine import Switch
-from lab.eos_cli.grammar import Command
-from lab.eos_cli.lldp import Table
 from lab.eos_cli.model import MODEL, VERSION
-from lab.eos_cli.ports import Counters
+from lab.switch_cli.lldp import Table
+from lab.switch_cli.matching import Command
+from lab.switch_cli.ports import Counters
 
 _BANDWIDTH_BIT_S = 10_000_000_000
 _STARTED = time.monotonic()
@@ -21,6 +23,12 @@ _STARTED = time.monotonic()
 
 def uptime_s() -> float:
     return time.monotonic() - _STARTED
+
+
+def memory_kb() -> tuple[int, int]:
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    found = dict(re.findall(r"(\w+):\s+(\d+) kB", text))
+    return int(found["MemTotal"]), int(found["MemFree"])
 
 
 def system_mac(switch: Switch) -> str:

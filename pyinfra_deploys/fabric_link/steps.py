@@ -1,17 +1,29 @@
 """The operations of `fabric_link`."""
 
 from pyinfra.api.deploy import deploy
+from pyinfra.api.operation import OperationMeta
 
 from pyinfra_deploys.fabric_link.settings import FabricLinkSettings
+from pyinfra_deploys.operations.card import name_card
 from pyinfra_deploys.operations.change import changed
 from pyinfra_deploys.operations.files import write_file
 from pyinfra_deploys.operations.link import apply_link
+from pyinfra_deploys.operations.packages import install_packages
+from pyinfra_deploys.operations.roce import expect_roce_tools
 from pyinfra_deploys.operations.service import run_service
 from pyinfra_deploys.templating import render
+
+NETWORK = "/etc/systemd/network/10-rackform-fabric.network"
+LINK = "/etc/systemd/network/10-rackform-fabric.link"
+ROCE, IPOIB = "rackform-roce.service", "rackform-ipoib.service"
 
 
 @deploy("fabric_link")
 def fabric_link(settings: FabricLinkSettings) -> None:
+    if settings.pci or settings.mac:
+        _card(settings)
+    if settings.infiniband:
+        _infiniband(settings)
     manners = write_file(
         name="systemd-networkd leaves foreign routes alone",
         path="/etc/systemd/networkd.conf.d/10-rackform.conf",
@@ -19,8 +31,9 @@ def fabric_link(settings: FabricLinkSettings) -> None:
     )
     network = write_file(
         name=f"{settings.interface} at boot",
-        path="/etc/systemd/network/10-rackform-fabric.network",
+        path=NETWORK,
         content=render("fabric_link", "link.network.j2", settings),
+        keep_former=True,
     )
     run_service(
         name="systemd-networkd", unit="systemd-networkd.service", restart_if=changed(manners)
@@ -32,4 +45,56 @@ def fabric_link(settings: FabricLinkSettings) -> None:
         mtu_bytes=settings.mtu_bytes,
         management_address=str(settings.management_address),
         reload_if=changed(network),
+        files=[NETWORK],
     )
+    if settings.roce:
+        _roce(settings)
+
+
+def _card(settings: FabricLinkSettings) -> None:
+    write_file(
+        name=f"{settings.interface} is the declared card at boot",
+        path=LINK,
+        content=render("fabric_link", "fabric.link.j2", settings),
+    )
+    name_card(
+        name=f"{settings.interface} is the declared card",
+        interface=settings.interface,
+        pci=settings.pci,
+        mac=settings.mac,
+        management_address=str(settings.management_address),
+    )
+
+
+def _unit(settings: FabricLinkSettings, unit: str) -> OperationMeta:
+    return write_file(
+        name=f"{unit} as a file",
+        path=f"/etc/systemd/system/{unit}",
+        content=render("fabric_link", f"{unit}.j2", settings),
+    )
+
+
+def _infiniband(settings: FabricLinkSettings) -> None:
+    manager = ["opensm"] if settings.infiniband and settings.infiniband.opensm else []
+    install_packages(name="InfiniBand's packages", packages=["infiniband-diags", *manager])
+    write_file(
+        name="IP over InfiniBand at boot",
+        path="/etc/modules-load.d/rackform-infiniband.conf",
+        content="ib_ipoib\nib_umad\n",
+    )
+    unit = _unit(settings, IPOIB)
+    run_service(name="IP over InfiniBand", unit=IPOIB, restart_if=changed(unit))
+    if manager:
+        run_service(name="The subnet's manager", unit="opensm.service")
+
+
+def _roce(settings: FabricLinkSettings) -> None:
+    expect_roce_tools(name="RoCE's tools", interface=settings.interface)
+    script = write_file(
+        name="RoCE's settings",
+        path="/etc/rackform/roce.sh",
+        content=render("fabric_link", "roce.sh.j2", settings),
+        mode="755",
+    )
+    unit = _unit(settings, ROCE)
+    run_service(name="RoCE", unit=ROCE, restart_if=changed(script, unit))

@@ -16,7 +16,8 @@ class NcclEnvSettings(Settings):
         description="the fabric's interface; it carries bootstrap and TCP"
     )
     ib_hca: list[Device] = Field(
-        default=[], description="RDMA devices of the data path: mlx5_0:1; exact"
+        default=[],
+        description="RDMA devices of the data path: mlx5_0:1; exact; [nearest]: those at the GPUs",
     )
     debug: Literal["VERSION", "WARN", "INFO", "TRACE"] | None = Field(
         default=None, description="for a diagnosis only: INFO slows a cluster in production"

@@ -1,6 +1,6 @@
 """One interface as it is now: its addresses and its MTU, set by systemd-networkd or mended."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import OperationError
@@ -10,20 +10,24 @@ from pyinfra.context import host
 from pyinfra_deploys.operations.change import never
 from pyinfra_deploys.operations.facts import Links, LinkState
 from pyinfra_deploys.operations.script import Script
+from pyinfra_deploys.operations.way_back import arm, disarm
 
 
 @operation()
-def apply_link(
+def apply_link(  # noqa: PLR0913 - one argument a setting
     interface: str,
     address: str,
     mtu_bytes: int,
     management_address: str,
+    *,
     reload_if: Callable[[], bool] = never,
+    files: Sequence[str] = (),
 ) -> Generator[StringCommand, None, None]:
     """Bring `interface` to exactly one IPv4 address and this MTU.
 
     With `reload_if`, systemd-networkd reads its files again first. A wrong MTU alone is set on the
-    link, so that the address (and every connection over it) stays.
+    link, so that the address (and every connection over it) stays. Whatever is changed goes back
+    by itself, with `files`, unless the host is reached again.
     """
     links = host.get_fact(Links)
     present = links.get(interface, LinkState(0, up=False, addresses=()))
@@ -34,9 +38,12 @@ def apply_link(
         )
     name = QuoteString(interface)
     reload = reload_if()
+    missing = address not in present.addresses or not present.up
+    changing = reload or missing or present.mtu_bytes != mtu_bytes
+    if changing:
+        yield arm(interface, present, files)
     if reload:
         yield StringCommand("networkctl", "reload")
-    missing = address not in present.addresses or not present.up
     if missing:
         yield StringCommand("networkctl", "reconfigure", name)
     for extra in present.addresses:
@@ -44,8 +51,9 @@ def apply_link(
             yield StringCommand("ip", "addr", "del", extra, "dev", name, "2>/dev/null || true")
     if present.mtu_bytes != mtu_bytes:
         yield StringCommand("ip", "link", "set", "dev", name, "mtu", str(mtu_bytes))
-    if reload or missing or present.mtu_bytes != mtu_bytes:
+    if changing:
         yield settled(interface, address, mtu_bytes)
+        yield disarm()
 
 
 def settled(interface: str, address: str, mtu_bytes: int) -> Script:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fabric.open import open_switch
-from fabric.protocol import DesiredPort, DesiredSwitch
+from fabric.protocol import DesiredPort, DesiredSwitch, Roce
 from remote.connection import Connection
-from tests.unit.eos_switch import write_keys
+from tests.unit.switch_twin import MAX_MTU_BYTES, PORTS, System, write_keys
 
 pytestmark = pytest.mark.root
 
@@ -48,7 +48,7 @@ s.recv(100)
 SEND_LLDP = """
 import socket, sys
 sys.path.insert(0, sys.argv[1])
-from lab.eos_cli.lldp import ETHERTYPE, frame
+from lab.switch_cli.lldp import ETHERTYPE, frame
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(("fab0", ETHERTYPE))
 s.send(frame(s.getsockname()[4], "fab0", "node-a", "Debian", 120))
@@ -56,7 +56,7 @@ s.send(frame(s.getsockname()[4], "fab0", "node-a", "Debian", 120))
 HEAR_LLDP = """
 import socket, sys
 sys.path.insert(0, sys.argv[1])
-from lab.eos_cli.lldp import ETHERTYPE, parse
+from lab.switch_cli.lldp import ETHERTYPE, parse
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE))
 s.bind(("fab0", ETHERTYPE))
 s.settimeout(10)
@@ -97,7 +97,7 @@ class Lab:
         self.daemon = subprocess.Popen(
             [
                 *("ip", "netns", "exec", SWITCH),
-                *(sys.executable, "-m", "lab.eos_cli", "--config", str(self.config)),
+                *(sys.executable, "-m", "lab.switch_cli", "--config", str(self.config)),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -131,14 +131,17 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    system: System = getattr(request, "param", "eos")
+    first, second, _ = PORTS[system]
     host_key, key_file = write_keys(tmp_path)
-    config = tmp_path / "eos.json"
+    config = tmp_path / "cli.json"
     config.write_text(
-        f"""{{"hostname": "tor1", "address": "{THERE}", "port": 22,
+        f"""{{"os": "{system}", "hostname": "tor1", "address": "{THERE}", "port": 22,
         "host_key_file": "{tmp_path}/host_key",
         "authorized_keys_file": "{tmp_path}/authorized_keys", "state_dir": "{tmp_path}/state",
-        "ports": {{"Ethernet1": "swp1", "Ethernet2": "swp2"}}, "max_mtu_bytes": 9214}}"""
+        "ports": {{"{first}": "swp1", "{second}": "swp2"}},
+        "max_mtu_bytes": {MAX_MTU_BYTES[system]}}}"""
     )
     connection = Connection(
         name="tor1", address=THERE, user="admin", private_key_file=key_file, host_key=host_key
@@ -242,3 +245,35 @@ def test_lldp_is_heard_and_sent_on_the_ports(lab: Lab) -> None:
     time.sleep(0.3)
     ip("-n", SWITCH, "link", "set", "swp1", "up")
     assert listener.stdout.read() == "tor1 Ethernet1\n"
+
+
+@pytest.mark.parametrize("lab", ["onyx", "cumulus", "sonic"], indirect=True)
+def test_each_network_system_lands_on_real_ports(lab: Lab, request: pytest.FixtureRequest) -> None:
+    system: System = request.node.callspec.params["lab"]
+    first, second, _ = PORTS[system]
+    ends = {first: "a.fab0", second: "b.fab0"}
+    wanted = DesiredSwitch(
+        ports={
+            port: DesiredPort(mtu_bytes=9000, description=end, enabled=True, roce=Roce())
+            for port, end in ends.items()
+        },
+        lldp=True,
+    )
+    with open_switch(system, lab.connection) as switch:
+        switch.apply(wanted, 60)
+        assert lab.passes(8972)
+        assert switch.read().ports[first].connected
+        ip("-n", SWITCH, "link", "set", "swp2", "mtu", "1500")
+        assert not lab.passes(8972)
+        assert any("9000" in line for line in switch.pending(wanted))
+        switch.apply(wanted, 60)
+        assert switch.pending(wanted) == []
+        sender = lab.on_host(HOSTS[0], SEND_LLDP, str(ROOT))
+        assert sender.wait(10) == 0
+        [neighbour] = switch.read().neighbours[first]
+        assert (neighbour.system_name, neighbour.port_id) == ("node-a", "fab0")
+    assert lab.passes(8972)
+    assert lab.stop() == 0
+    lab.start()
+    with open_switch(system, lab.connection) as switch:
+        assert switch.pending(wanted) == []

@@ -145,6 +145,8 @@ def link(mtu_bytes: int = 9000, *addresses: str, up: bool = True) -> dict[type, 
 
 
 SETTLED = "wait until fab0 has 10.78.0.11/24 and MTU 9000"
+ARMED = "go back to the present network in 60 s unless the host is reached again"
+KEPT = "the host is reached again: keep the new network"
 
 
 def test_a_link_as_declared_is_left_alone() -> None:
@@ -152,11 +154,21 @@ def test_a_link_as_declared_is_left_alone() -> None:
 
 
 def test_a_wrong_mtu_is_set_without_dropping_the_address() -> None:
-    assert told(apply_link, link(1500), **LINK) == ["ip link set dev fab0 mtu 9000", SETTLED]
+    assert told(apply_link, link(1500), **LINK) == [
+        ARMED,
+        "ip link set dev fab0 mtu 9000",
+        SETTLED,
+        KEPT,
+    ]
 
 
 def test_a_link_that_is_down_is_reconfigured() -> None:
-    assert told(apply_link, link(up=False), **LINK) == ["networkctl reconfigure fab0", SETTLED]
+    assert told(apply_link, link(up=False), **LINK) == [
+        ARMED,
+        "networkctl reconfigure fab0",
+        SETTLED,
+        KEPT,
+    ]
 
 
 def test_an_address_too_many_is_removed_and_the_other_stays() -> None:
@@ -167,14 +179,16 @@ def test_an_address_too_many_is_removed_and_the_other_stays() -> None:
 
 def test_a_changed_file_is_read_before_the_link_is_mended() -> None:
     assert told(apply_link, link(1500), reload_if=lambda: True, **LINK) == [
+        ARMED,
         "networkctl reload",
         "ip link set dev fab0 mtu 9000",
         SETTLED,
+        KEPT,
     ]
 
 
 def test_an_interface_that_is_not_there_yet_does_not_break_the_dry_run() -> None:
-    assert told(apply_link, {Links: {}}, **LINK)[0] == "networkctl reconfigure fab0"
+    assert told(apply_link, {Links: {}}, **LINK)[1] == "networkctl reconfigure fab0"
 
 
 def test_the_interface_with_the_management_address_is_never_touched() -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.eos_cli.grammar import CliError, Context, Level, completions, forms, match
+from lab.eos_cli.grammar import Level, completions, forms, match
+from lab.switch_cli.core import CliError, Context
 
 CONTEXT = Context(ports=("Ethernet1", "Ethernet2"), max_mtu_bytes=9214)
 
@@ -88,6 +89,9 @@ def test_every_command_of_the_table_can_be_typed(form: str) -> None:
     examples = {
         "<interface>": "Ethernet2",
         "<mtu>": "9000",
+        "<vlan>": "20",
+        "<priority>": "3",
+        "<queue>": "3",
         "<count>": "0",
         "<timer>": "00:02:00",
         "<file>": "flash:x",

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.eos_cli.lldp import Table, frame, parse
+from lab.switch_cli.lldp import Table, frame, parse
 
 MAC = bytes.fromhex("001c7312b056")
 names = st.from_regex(r"[a-z0-9][a-z0-9 .-]{0,60}[a-z0-9]", fullmatch=True)

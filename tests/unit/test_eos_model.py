@@ -7,13 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabric import eos_text
-from fabric.protocol import DesiredPort, DesiredSwitch
+from fabric.changes import Running
+from fabric.protocol import DesiredPort, DesiredSwitch, Roce
 from lab.eos_cli.editor import Draft, edit, load
 from lab.eos_cli.engine import overlay
-from lab.eos_cli.grammar import CliError, Context, match
+from lab.eos_cli.grammar import match
 from lab.eos_cli.model import Config, Interface, diff, factory, render
-from lab.eos_cli.ports import Link
 from lab.eos_cli.show import running_config
+from lab.switch_cli.core import CliError, Context
+from lab.switch_cli.ports import Link
 
 PORTS = ("Ethernet1", "Ethernet2", "Ethernet10")
 CONTEXT = Context(ports=PORTS, max_mtu_bytes=9214)
@@ -26,6 +28,11 @@ interfaces = st.builds(
     l2_mtu_bytes=st.none() | mtus,
     description=descriptions,
     shutdown=st.booleans(),
+    access_vlan=st.sampled_from([1, 20]),
+    trust_dscp=st.booleans(),
+    pfc_on=st.booleans(),
+    pfc=st.frozensets(st.integers(0, 7), max_size=3),
+    ecn=st.dictionaries(st.sampled_from([2, 3]), st.just((150, 1500)) | st.just((500, 1550))),
 )
 configs = st.builds(
     Config,
@@ -41,6 +48,7 @@ desired_ports = st.builds(
     mtu_bytes=st.none() | mtus,
     description=st.none() | descriptions,
     enabled=st.none() | st.booleans(),
+    roce=st.none() | st.builds(Roce, mode=st.sampled_from(["lossless", "lossy"])),
 )
 desireds = st.builds(
     DesiredSwitch,
@@ -90,7 +98,7 @@ def test_the_diff_applied_to_the_running_configuration_gives_the_candidate(
 def test_the_client_s_lines_entered_on_the_switch_leave_no_difference_and_touch_nothing_else(
     config: Config, desired: DesiredSwitch
 ) -> None:
-    def state(of: Config) -> eos_text.Running:
+    def state(of: Config) -> Running:
         return eos_text.running("\n".join(running_config(of)))
 
     draft = Draft(config)
@@ -111,6 +119,9 @@ def test_the_client_s_lines_entered_on_the_switch_leave_no_difference_and_touch_
             assert after.mtu_bytes == before.mtu_bytes
         if wanted.description is None:
             assert after.description == before.description
+        assert after.access_vlan == before.access_vlan
+        assert after.pfc - {3} == before.pfc - {3}
+        assert after.ecn.get(2) == before.ecn.get(2)
         if wanted.enabled is None:
             assert after.shutdown == before.shutdown
     if desired.lldp is None:

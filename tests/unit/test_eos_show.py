@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from ntc_templates.parse import parse_output  # type: ignore[import-untyped]  # publishes no types
 
-from lab.eos_cli.lldp import Table, frame, parse
-from lab.eos_cli.ports import Counters
 from lab.eos_cli.shell import Shell
-from tests.unit.eos_switch import Clock, FakePorts, make_switch
+from lab.switch_cli.lldp import Table, frame, parse
+from lab.switch_cli.ports import Counters
+from tests.unit.eos_switch import make_switch
+from tests.unit.switch_twin import Clock, FakePorts
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "eos" / "session.txt"
 SESSION = """\

@@ -10,10 +10,10 @@ import fabric.eos
 from fabric.eos import Eos
 from fabric.open import open_switch
 from fabric.protocol import DesiredPort, DesiredSwitch, Neighbour
-from lab.eos_cli.grammar import CliError
-from lab.eos_cli.lldp import frame, parse
+from lab.switch_cli.core import CliError
+from lab.switch_cli.lldp import frame, parse
 from remote.errors import RackformError, Unreachable
-from tests.unit.eos_switch import Twin, running_twin, write_keys
+from tests.unit.switch_twin import Twin, running_twin, write_keys
 
 JUMBO = DesiredSwitch(
     ports={
@@ -42,13 +42,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
 @pytest.fixture
 def twin(daemon: Twin) -> Twin:
     """Return the daemon as if it had just been unpacked: no state, ports at their defaults."""
-    daemon.ports.refused = None
-    daemon.ports.links.clear()
-    daemon.ports.__post_init__()
-    for file in sorted((daemon.folder / "state").rglob("*")):
-        if file.is_file():
-            file.unlink()
-    daemon.restart(world="boot/1")
+    daemon.renew()
     return daemon
 
 
@@ -264,8 +258,8 @@ def test_a_switch_that_is_down_is_told_with_its_address(twin: Twin) -> None:
 
 
 def test_an_unknown_network_os_is_refused(twin: Twin) -> None:
-    with pytest.raises(RackformError, match="os = onyx, but only eos can be spoken to"):
-        open_switch("onyx", twin.connection)
+    with pytest.raises(RackformError, match="os = junos, but only eos, "):
+        open_switch("junos", twin.connection)
 
 
 @pytest.mark.parametrize("text", ["a\nshutdown", "what?", " padded", "tab\there", "ä"])

@@ -49,14 +49,20 @@ def test_a_name_that_is_no_host_name_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("port", "device"),
-    [("Ethernet1", "swp1"), ("Ethernet48", "swp48"), ("Ethernet49/1", "swp49-1")],
+    [
+        ("Ethernet1", "swp1"),
+        ("Ethernet48", "swp48"),
+        ("Ethernet49/1", "swp49-1"),
+        ("Eth1/3", "swp1-3"),
+        ("swp1s0", "swp1s0"),
+    ],
 )
 def test_a_front_panel_port_has_a_device(port: str, device: str) -> None:
     assert network.port_device(port) == device
     assert len(network.free_end(device)) <= network.IFNAME_MAX
 
 
-@pytest.mark.parametrize("port", ["Et1", "Ethernet", "Ethernet1/1/1", "Ethernet1; reboot", "swp1"])
+@pytest.mark.parametrize("port", ["Et1", "Ethernet", "Ethernet1/1/1", "Ethernet1; reboot", "swp"])
 def test_an_unknown_port_is_refused(port: str) -> None:
     with pytest.raises(RackformError, match="name it Ethernet1"):
         network.port_device(port)

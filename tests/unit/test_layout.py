@@ -12,6 +12,8 @@ from stack.paths import ROOT
 PLAIN = frozenset(
     {
         "planner",
+        "commission",
+        "discover",
         "fabric",
         "images",
         "pyinfra_deploys",

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
+from fabric.protocol import Neighbour, SwitchState
 from provider import container, image_pull, lab_node, model_weights, oci_image, switch_config
 from provider.check import draft
 from provider.inputs import (
@@ -112,6 +113,7 @@ class FakeSwitch:
     def __init__(self) -> None:
         self.lines = ["interface Ethernet1", "+ mtu 9000"]
         self.asked = 0
+        self.heard: dict[str, list[Neighbour]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +124,12 @@ class FakeSwitch:
     def pending(self, _: object) -> list[str]:
         self.asked += 1
         return self.lines
+
+    def left_alone(self, _: object) -> list[str]:
+        return [f"vlan {number}" for number in range(14)]
+
+    def read(self) -> SwitchState:
+        return SwitchState(ports={}, lldp=True, neighbours=self.heard)
 
     def apply(self, _: object, confirm_timeout_s: int) -> list[str]:
         assert confirm_timeout_s == 120
@@ -141,8 +149,30 @@ class TestSwitchConfig:
         state = State("head", SWITCH, SwitchConfigOutputs())
         assert kind.read(state, ctx).outputs.pending == switch.lines
         kind.preview(state, drafted(SWITCH), ctx)
-        assert ctx.messages == ["would configure on head:\n    interface Ethernet1\n    + mtu 9000"]
+        would, left = ctx.messages
+        assert would == "would configure on head:\n    interface Ethernet1\n    + mtu 9000"
+        assert left.startswith("left as it is on head:\n    vlan 0\n")
+        assert left.endswith("vlan 11\n    and 2 lines more")
         assert switch.asked == 1
+
+    def test_swapped_cables_are_named_in_the_preview_and_after_the_change(
+        self, switch: FakeSwitch
+    ) -> None:
+        plugs = {"Ethernet1": "head.fab0", "Ethernet2": "w1.fab0"}
+        ports = {port: {"mtu_bytes": 9000, "description": end} for port, end in plugs.items()}
+        inputs = SwitchConfigInputs.model_validate(
+            {"connection": HEAD.model_dump(), "os": "eos", "ports": ports}
+        )
+        switch.heard = {
+            "Ethernet1": [Neighbour(system_name="w1", port_id="fab0")],
+            "Ethernet2": [Neighbour(system_name="head", port_id="fab0")],
+        }
+        kind, ctx = switch_config.SwitchConfig(), RecordingContext()
+        kind.preview(None, drafted(inputs), ctx)
+        swapped = "warning: the cables in head's Ethernet1 and Ethernet2 are swapped"
+        assert ctx.messages[0].startswith(swapped)
+        kind.create(inputs, ctx)
+        assert sum(message.startswith(swapped) for message in ctx.messages) == 2
 
     def test_after_a_commit_nothing_is_due(self, switch: FakeSwitch) -> None:
         kind, ctx = switch_config.SwitchConfig(), RecordingContext()

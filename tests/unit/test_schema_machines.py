@@ -190,6 +190,35 @@ def test_a_switch_limit_above_that_of_its_system_is_refused() -> None:
     assert "switches.tor1.max_mtu_bytes = 9300, but eos takes at most 9214" in error
 
 
+@pytest.mark.parametrize(
+    ("system", "port", "refused"),
+    [
+        ("onyx", "Eth1/1", "1/1"),
+        ("cumulus", "swp1", "Ethernet1"),
+        ("sonic", "Ethernet0", "Ethernet1/1"),
+        ("eos", "Ethernet1/1", "swp1"),
+    ],
+)
+def test_each_network_system_has_its_own_names_for_ports(
+    system: str, port: str, refused: str
+) -> None:
+    ports = {port: "head.fab0", port[:-1] + "7": "w1.fab0", port[:-1] + "8": "w2.fab0"}
+    site = load_site(example({"switches.tor1.os": system, "switches.tor1.ports": ports}))
+    assert site.switches["tor1"].mtu_limit_bytes == (9214 if system == "eos" else 9216)
+    wrong = {refused: "head.fab0", **dict(list(ports.items())[1:])}
+    error = only_error(example({"switches.tor1.os": system, "switches.tor1.ports": wrong}))
+    assert f"but {system} has no port of that name: write" in error
+
+
+def test_an_mtu_below_what_the_switch_takes_is_refused() -> None:
+    ports = {"Eth1/1": "head.fab0", "Eth1/2": "w1.fab0", "Eth1/3": "w2.fab0"}
+    changes = {"switches.tor1": {"os": "onyx", "address": "10.77.0.2", "ports": ports}}
+    error = only_error(example({**changes, "fabric.mtu_bytes": 1400}))
+    assert error == (
+        "fabric.mtu_bytes = 1400, but onyx on switch tor1 takes no less than 1500: raise it"
+    )
+
+
 def test_rdma_that_does_not_fit_the_fabric_is_refused() -> None:
     assert "but that is RDMA over infiniband" in only_error(
         example({"fabric.link.rdma": "infiniband"})

@@ -105,9 +105,10 @@ def test_settings_without_effect_are_told() -> None:
     assert load_site(example()).notes() == ()
 
 
-def test_an_infiniband_fabric_is_told_to_be_set_up_as_ethernet() -> None:
-    site = load_site(real({"fabric.link.kind": "infiniband"}, without=("switches",)))
-    assert any(note.startswith("fabric.link.kind: not yet used") for note in site.notes())
+def test_rdma_in_a_twin_is_told_to_have_no_effect_on_its_hosts() -> None:
+    site = load_site(example({"fabric.link.rdma": "roce"}))
+    assert any(note.startswith("fabric.link.rdma: without effect") for note in site.notes())
+    assert not any("fabric.link" in note for note in load_site(real()).notes())
 
 
 def test_a_power_limit_that_nothing_sets_yet_is_told_with_the_command() -> None:

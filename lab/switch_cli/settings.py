@@ -2,6 +2,7 @@
 
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +12,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    os: Literal["eos", "onyx", "cumulus", "sonic"] = Field(
+        default="eos", description="the network OS whose command line is spoken"
+    )
     hostname: str
     address: IPv4Address
     port: int = 22

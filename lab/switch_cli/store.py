@@ -70,6 +70,12 @@ class Store:
     def save_flash(self, name: str, text: str) -> None:
         write(self._folder / "flash" / name, text)
 
+    def delete_flash(self, name: str) -> None:
+        (self._folder / "flash" / name).unlink(missing_ok=True)
+
+    def flash_names(self, prefix: str) -> list[str]:
+        return sorted(file.name for file in (self._folder / "flash").glob(f"{prefix}*"))
+
     def memory(self, current_world: str) -> Memory | None:
         """Return what this very switch had in RAM, or None after a cold start."""
         path = self._folder / "memory.json"

@@ -5,11 +5,10 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from lab.eos_cli import lldp
-from lab.eos_cli.engine import Switch
-from lab.eos_cli.model import MODEL, VERSION
-from lab.eos_cli.ports import Link
+from lab.switch_cli import lldp
+from lab.switch_cli.ports import Link, Ports
 
 _PACKET_OUTGOING = 4  # linux/if_packet.h
 _FRAME_MAX_BYTES = 65535
@@ -17,13 +16,29 @@ _RTMGRP_LINK = 1  # linux/rtnetlink.h
 _SETTLE_S = 0.05  # several messages tell of one change
 
 
+class Announced(Protocol):
+    """A switch, as far as LLDP tells of it."""
+
+    @property
+    def ports(self) -> Ports: ...
+
+    @property
+    def system_name(self) -> str: ...
+
+    @property
+    def lldp_runs(self) -> bool: ...
+
+    @property
+    def about(self) -> str: ...
+
+
 class LldpAgent:
-    """Announces the switch on its ports and listens for neighbours, while `lldp run` is on.
+    """Announces the switch on its ports and listens for neighbours, while it runs LLDP.
 
     Needs CAP_NET_RAW in the network namespace that holds the ports.
     """
 
-    def __init__(self, switch: Switch, table: lldp.Table, devices: Mapping[str, str]) -> None:
+    def __init__(self, switch: Announced, table: lldp.Table, devices: Mapping[str, str]) -> None:
         self._switch = switch
         self._table = table
         self._devices = dict(devices)
@@ -51,15 +66,14 @@ class LldpAgent:
         for port in self._up - up:
             self._table.clear(port)
         chosen, self._up = (up - self._up if fresh_only else up), up
-        config = self._switch.declared
-        if not config.lldp:
+        if not self._switch.lldp_runs:
             for port in self._devices:
                 self._table.clear(port)
             return
         for port in sorted(chosen):
             mac = bytes.fromhex(links[port].mac.replace(":", ""))
-            about = f"Arista Networks EOS version {VERSION} running on an Arista {MODEL}"
-            frame = lldp.frame(mac, port, config.hostname, about, lldp.TTL_S)
+            told = self._switch.system_name, self._switch.about
+            frame = lldp.frame(mac, port, *told, lldp.TTL_S)
             with contextlib.suppress(OSError):  # the link went down meanwhile: the next round tells
                 self._socket.sendto(frame, (self._devices[port], 0))
 
@@ -70,7 +84,7 @@ class LldpAgent:
             return
         port = self._ports.get(address[0])
         announcement = lldp.parse(raw)
-        if port and announcement and address[2] != _PACKET_OUTGOING and self._switch.declared.lldp:
+        if port and announcement and address[2] != _PACKET_OUTGOING and self._switch.lldp_runs:
             self._table.heard(port, announcement)
 
 

@@ -1,22 +1,53 @@
-"""The SSH server in front of the CLI, and the clock that ends commit timers."""
+"""The SSH server in front of a switch's command line, and the clock that ends its timers."""
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import asyncssh
 
-from lab.eos_cli.engine import Switch
-from lab.eos_cli.grammar import CliError
-from lab.eos_cli.lldp import Table
-from lab.eos_cli.ports import PortError
-from lab.eos_cli.settings import Settings
-from lab.eos_cli.shell import Shell
+from lab.switch_cli.core import CliError
+from lab.switch_cli.ports import PortError
+from lab.switch_cli.settings import Settings
 
 USER = "admin"
 TICK_S = 0.25
 LINE_MAX = 4096
 
-log = logging.getLogger("eos_cli")
+log = logging.getLogger("switch_cli")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command that was given on ssh's own command line came to."""
+
+    status: int
+    stdout: str = ""
+    stderr: str = ""
+
+
+class Terminal(Protocol):
+    """One login: lines typed into it, or one command with its standard input."""
+
+    closed: bool
+
+    @property
+    def prompt(self) -> str: ...
+
+    def run(self, line: str) -> list[str]:
+        """Return what a typed line prints."""
+
+    def execute(self, command: str, stdin: str) -> Done:
+        """Run what was given on ssh's command line."""
+
+
+class Timed(Protocol):
+    """What has timers that run out."""
+
+    def expire(self) -> bool:
+        """Undo the change whose timer has run out; return whether there was one."""
 
 
 class _Server(asyncssh.SSHServer):
@@ -50,10 +81,12 @@ class _Server(asyncssh.SSHServer):
 class CliServer:
     """Serves terminals until `close`. Commands run one at a time, on the event loop."""
 
-    def __init__(self, settings: Settings, switch: Switch, table: Table) -> None:
+    def __init__(
+        self, settings: Settings, switch: Timed, login: Callable[[str, str], Terminal]
+    ) -> None:
         self._settings = settings
         self._switch = switch
-        self._table = table
+        self._login = login
         self._terminals = 0
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None
@@ -100,11 +133,12 @@ class CliServer:
     async def _terminal(self, process: asyncssh.SSHServerProcess[str]) -> None:
         self._terminals += 1
         user = process.get_extra_info("username") or USER
-        shell = Shell(self._switch, self._table, user=user, terminal=f"vty{self._terminals}")
+        shell = self._login(user, f"vty{self._terminals}")
         if process.command is not None:
-            shell.enabled = True
-            failed = self._once(shell, process, process.command)
-            process.exit(1 if failed else 0)
+            done = shell.execute(process.command, await process.stdin.read())
+            process.stdout.write(done.stdout)
+            process.stderr.write(done.stderr)
+            process.exit(done.status)
             return
         process.stdout.write("\n" + shell.prompt)
         try:
@@ -116,14 +150,3 @@ class CliServer:
         except (asyncssh.BreakReceived, asyncssh.TerminalSizeChanged, ConnectionError):
             pass
         process.exit(0)
-
-    def _once(self, shell: Shell, process: asyncssh.SSHServerProcess[str], lines: str) -> bool:
-        """Run what was given on ssh's command line, a command a line; stop at an error."""
-        for line in lines.splitlines():
-            output = shell.run(line)
-            failed = bool(output) and output[0].startswith("%")
-            stream = process.stderr if failed else process.stdout
-            stream.write("".join(f"{text}\n" for text in output))
-            if failed:
-                return True
-        return False

@@ -1,4 +1,4 @@
-"""`python -m lab.eos_cli --config FILE`: one switch's CLI, in the switch's network namespace."""
+"""`python -m lab.switch_cli --config FILE`: one switch's CLI, in its network namespace."""
 
 import argparse
 import asyncio
@@ -9,23 +9,23 @@ from pathlib import Path
 
 import asyncssh
 
-from lab.eos_cli.agent import LinkWatch, LldpAgent, monotonic_table
-from lab.eos_cli.engine import Switch
-from lab.eos_cli.grammar import CliError, Context
-from lab.eos_cli.ports import KernelPorts, PortError
-from lab.eos_cli.server import CliServer
-from lab.eos_cli.settings import Settings
-from lab.eos_cli.store import Store, world
+from lab.switch_cli.agent import LinkWatch, LldpAgent, monotonic_table
+from lab.switch_cli.core import CliError
+from lab.switch_cli.ports import KernelPorts, PortError
+from lab.switch_cli.server import CliServer
+from lab.switch_cli.settings import Settings
+from lab.switch_cli.store import Store, world
+from lab.switch_cli.systems import World, speaking
 
-log = logging.getLogger("eos_cli")
+log = logging.getLogger("switch_cli")
 
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. `ready` on standard output says that it listens."""
-    context = Context(ports=tuple(settings.ports), max_mtu_bytes=settings.max_mtu_bytes)
     ports = KernelPorts(settings.ports)
-    switch = Switch(settings.hostname, context, ports, Store(settings.state_dir), world())
     table = monotonic_table()
+    spoken = speaking(settings, World(ports, Store(settings.state_dir), world(), table))
+    switch = spoken.switch
     agent = LldpAgent(switch, table, settings.ports)
 
     def links_changed() -> None:
@@ -36,7 +36,7 @@ async def serve(settings: Settings) -> None:
             log.warning("ports can't be read: %s", error)
 
     watch = LinkWatch(links_changed)
-    server = CliServer(settings, switch, table)
+    server = CliServer(settings, switch, spoken.login)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,7 +53,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="lab.eos_cli", description=__doc__)
+    parser = argparse.ArgumentParser(prog="lab.switch_cli", description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     config: Path = parser.parse_args().config
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")

@@ -1,0 +1,136 @@
+"""Measures a stack's links and NCCL, judges them, and keeps the result as its baseline."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+from rich.markup import escape
+
+from cli.access import write_private
+from cli.console import err
+from cli.machines import machine
+from commission import links, nccl
+from commission.judge import verdict
+from commission.links import End
+from commission.model import Baseline, LinkResult, NcclResult, Tool, Verdict
+from commission.report import html
+from remote.errors import RackformError
+from stack.load import load_site, read_stack
+from stack.paths import stack_dir
+from stack.schema import Rdma, Site
+
+T = TypeVar("T")
+BASELINE, REPORT = "baseline.json", "commission.html"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    measured: Baseline
+    verdict: Verdict
+    report: Path
+
+
+def commission(stack: str, seconds: int, *, with_nccl: bool, keep: bool) -> Outcome:
+    """Measure every pair of nodes; `keep` makes the result the stack's new baseline.
+
+    Raises:
+        RackformError: a machine can't be reached; what can't be measured is told, not raised.
+
+    """
+    site = load_site(read_stack(stack))
+    folder = stack_dir(stack)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    skipped: list[str] = []
+    ends = {name: _end(stack, site, name) for name in site.nodes}
+    measured = Baseline(
+        site=site.name,
+        measured_at=dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        gbit_s=site.fabric.link.gbit_s,
+        rdma=site.fabric.link.rdma is not Rdma.NONE,
+        links=tuple(_links(site, ends, seconds, skipped)),
+        nccl=tuple(_nccl(site, ends, skipped)) if with_nccl else (),
+        skipped=tuple(skipped),
+    )
+    former = baseline(folder / BASELINE)
+    found = verdict(measured, former)
+    report = folder / REPORT
+    write_private(report, html(measured, found))
+    if keep or former is None:
+        write_private(folder / BASELINE, measured.model_dump_json(indent=1) + "\n")
+    for each in (*skipped, *found.reasons):
+        err.print(escape(each))
+    told = "fit for service" if found.fit else "not fit for service"
+    err.print(f"{site.name} is {told}; {report}")
+    return Outcome(measured, found, report)
+
+
+def baseline(path: Path) -> Baseline | None:
+    """Return what was measured before; None where nothing was, or it can't be read."""
+    try:
+        return Baseline.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _end(stack: str, site: Site, name: str) -> End:
+    node = site.nodes[name]
+    named = [device for device in node.rdma_devices if device != "nearest"]
+    device = named[0].partition(":")[0] if named and not site.twin else None
+    return End(machine(stack, name), str(node.fabric_address), device)
+
+
+def _links(
+    site: Site, ends: dict[str, End], seconds: int, skipped: list[str]
+) -> Iterator[LinkResult]:
+    tools = [Tool.IPERF3]
+    if site.fabric.link.rdma is not Rdma.NONE and not site.twin:
+        tools.append(Tool.IB_WRITE_BW)
+    for tool in tools:
+        lacking = [name for name, end in ends.items() if links.missing(end, tool)]
+        if lacking:
+            package = "perftest" if tool is Tool.IB_WRITE_BW else "iperf3"
+            skipped.append(
+                f"links by {tool}, which {', '.join(lacking)} lacks: install {package} there"
+            )
+        able = [end for name, end in ends.items() if name not in lacking]
+        if tool is Tool.IB_WRITE_BW:
+            able = [end for end in able if end.rdma_device]
+        for sender, receiver in permutations(able, 2):
+            err.print(f"{tool}: {sender.name} to {receiver.name}")
+            pair = f"{tool} from {sender.name} to {receiver.name}"
+            yield from _tried(pair, skipped, _one(sender, receiver, tool, seconds))
+
+
+def _one(sender: End, receiver: End, tool: Tool, seconds: int) -> Callable[[], LinkResult]:
+    return lambda: links.measure(sender, receiver, tool, seconds)
+
+
+def _nccl(site: Site, ends: dict[str, End], skipped: list[str]) -> Iterator[NcclResult]:
+    if site.twin:
+        skipped.append("NCCL, since the nodes of a twin have no GPU")
+        return
+    ranks = [
+        nccl.Rank(ends[name], site.nodes[name].gpu_count, "ray-worker") for name in site.workers
+    ]
+    runs = [[rank] for rank in ranks if rank.gpus > 1]
+    runs += [ranks] if len(ranks) > 1 else []
+    for nodes in runs:
+        told = ", ".join(rank.end.name for rank in nodes)
+        err.print(f"NCCL: {told}")
+        yield from _tried(f"NCCL on {told}", skipped, _run(nodes))
+
+
+def _run(nodes: list[nccl.Rank]) -> Callable[[], NcclResult]:
+    return lambda: nccl.run(nodes)
+
+
+def _tried(what: str, skipped: list[str], measure: Callable[[], T]) -> Iterator[T]:
+    """Yield what was measured, or note why it wasn't: one failure leaves the rest."""
+    try:
+        yield measure()
+    except RackformError as error:
+        skipped.append(f"{what}: {error}")

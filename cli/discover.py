@@ -1,0 +1,241 @@
+"""Looks at bare machines over SSH and writes a stack file for them; changes nothing on them."""
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import typer
+import yaml
+from pydantic import BaseModel
+from rich.markup import escape
+
+from cli.console import err
+from discover.ask import ask_all
+from discover.findings import findings
+from discover.hostkeys import HostKey, shown
+from discover.model import Finding, Machine, Severity
+from discover.picture import picture
+from discover.stackfile import SwitchWish, Wishes, stack_file
+from fabric.limits import LIMITS
+from lab.keys import controller_key
+from remote.connection import Connection
+from stack.errors import InputError
+from stack.load import SiteError, load_site, read_stack
+from stack.paths import ROOT, stack_dir
+
+_COLOURS = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_SWITCH = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,11})=(?P<os>\w+)@(?P<address>[\d.]+)")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that can be said on the command line."""
+
+    addresses: Sequence[str]
+    name: str
+    user: str
+    port: int
+    key: Path | None
+    accepted: Sequence[str]
+    accept_all: bool
+    wishes: Wishes
+    switches: Sequence[str]
+    output: Path | None
+    force: bool
+
+
+class Report(BaseModel):
+    """What was found, for programs."""
+
+    machines: tuple[Machine, ...]
+    findings: tuple[Finding, ...]
+    stack_file: str
+    host_keys: dict[str, str]
+
+
+def discover(options: Options) -> Report:
+    """Ask every machine, show what is found, and write the stack file.
+
+    Raises:
+        InputError: an address is none or given twice, a key is not accepted, or the file is there.
+        Unreachable: a machine can't be reached.
+
+    """
+    addresses = _addresses(options.addresses)
+    path = options.output or ROOT / "stack" / f"Pulumi.{options.name}.yaml"
+    if path.exists() and not options.force:
+        raise InputError(f"{path} is there already: choose another --name, or overwrite by --force")
+    key_file = options.key or _stack_key(options)
+    switches = [_switch(text) for text in options.switches]
+    keys = _host_keys([*addresses, *(switch.address for switch in switches)], options)
+    machines = ask_all(
+        [
+            Connection(
+                name=address,
+                address=address,
+                port=options.port,
+                user=options.user,
+                private_key_file=key_file,
+                host_key=keys[address],
+            )
+            for address in addresses
+        ]
+    )
+    found = findings(machines)
+    err.print(escape(picture(machines)))
+    for each in found:
+        err.print(f"[{_COLOURS[each.severity]}]{each.severity}[/] {escape(each.machine)}: "
+                  f"{escape(each.text)}")  # fmt: skip
+    told = {
+        "controller": options.wishes.controller or _own_address(addresses[0]),
+        "private_key_file": str(options.key) if options.key else None,
+        "host_keys": keys,
+        "switches": [_keyed(switch, keys) for switch in switches],
+    }
+    text = stack_file(machines, Wishes(**{**vars(options.wishes), **told}))
+    _check(text)
+    path.write_text(text, encoding="utf-8")
+    err.print(f"wrote {path}: read it, then 'pulumi preview --stack {options.name}'")
+    return Report(machines=tuple(machines), findings=tuple(found), stack_file=text, host_keys=keys)
+
+
+def _stack_key(options: Options) -> Path:
+    """Return the stack's own key, made now if there is none, and tell what must know it."""
+    key = controller_key(stack_dir(options.name))
+    err.print(
+        f"logging in as {options.user} with the stack's own key: each machine's authorized_keys "
+        f"must have this line\n{key.public}"
+    )
+    return key.private_file
+
+
+def _addresses(given: Sequence[str]) -> list[str]:
+    for address in given:
+        try:
+            IPv4Address(address)
+        except ValueError:
+            raise InputError(
+                f"'{address}' is no IPv4 address: name each machine by that of its management "
+                "interface, such as 192.168.20.11"
+            ) from None
+    doubles = sorted({address for address in given if list(given).count(address) > 1})
+    if doubles:
+        raise InputError(f"{doubles[0]} is given twice: name each machine once")
+    return list(given)
+
+
+def _switch(text: str) -> SwitchWish:
+    found = _SWITCH.fullmatch(text)
+    if not found or found["os"] not in LIMITS:
+        raise InputError(
+            f"--switch {text}: write NAME=OS@ADDRESS, where OS is one of {', '.join(LIMITS)}: "
+            "tor1=sonic@192.168.20.5"
+        )
+    return SwitchWish(found["name"], found["os"], found["address"])
+
+
+def _keyed(switch: SwitchWish, keys: dict[str, str]) -> SwitchWish:
+    parts = (switch.name, switch.os, switch.address, switch.user)
+    return SwitchWish(*parts, keys[switch.address])
+
+
+def _host_keys(addresses: Sequence[str], options: Options) -> dict[str, str]:
+    """Show every host key; return those that are accepted, by a person or by their fingerprint."""
+    pinned = _pinned(options.name)
+    return {
+        address: _accepted(shown(address, options.port), pinned.get(address), options)
+        for address in addresses
+    }
+
+
+def _accepted(key: HostKey, pinned: str | None, options: Options) -> str:
+    if pinned == key.key:
+        return key.key
+    if pinned is not None:
+        raise InputError(
+            f"{key.address} shows the host key {key.fingerprint}, but stack {options.name} pins "
+            "another: find out why before you trust it, then remove the old host_key from the stack"
+        )
+    kind = key.key.partition(" ")[0]
+    err.print(f"{key.address} shows the host key {key.fingerprint} ({kind})")
+    if options.accept_all or key.fingerprint in options.accepted:
+        return key.key
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"{key.address}: nobody is here to accept {key.fingerprint}: compare it with "
+            "'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' on its console, then add "
+            f"--accept-host-key {key.fingerprint}"
+        )
+    if not typer.confirm("Is that what its console shows?", err=True):
+        raise InputError(
+            f"{key.address}: its host key was not accepted, so nothing was asked of it"
+        )
+    return key.key
+
+
+def _pinned(stack: str) -> dict[str, str]:
+    """Return the host keys that the stack pins already, by address."""
+    try:
+        raw = read_stack(stack)
+    except InputError:
+        return {}
+    found = {}
+    for kind in ("nodes", "switches"):
+        machines = raw.get(kind) if isinstance(raw, dict) else None
+        for machine in machines.values() if isinstance(machines, dict) else ():
+            if isinstance(machine, dict) and machine.get("host_key"):
+                found[str(machine.get("address"))] = str(machine["host_key"])
+    return found
+
+
+def _own_address(towards: str) -> str:
+    """Return the address from which this machine reaches another; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((towards, 9))
+        return str(probe.getsockname()[0])
+
+
+def _check(text: str) -> None:
+    """Refuse to write a file that the next command would refuse.
+
+    Raises:
+        InputError: with what is wrong, and what to say on the command line.
+
+    """
+    document = yaml.safe_load(text)
+    try:
+        load_site(document["config"]["rackform:site"])
+    except SiteError as error:
+        raise InputError(
+            f"what was found makes no valid site yet; correct it by the options: {error}"
+        ) from error
+
+
+def subnet(text: str) -> IPv4Network:
+    """Return a subnet given as an option."""
+    try:
+        return IPv4Network(text)
+    except ValueError:
+        raise InputError(
+            f"--fabric-subnet {text}: write an unused subnet such as 10.78.0.0/24"
+        ) from None
+
+
+def key_file(text: str | None) -> Path | None:
+    """Return the private key given as an option.
+
+    Raises:
+        InputError: there is no such file.
+
+    """
+    if text is None:
+        return None
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - a ~ that a shell left, as in --key=~/x
+    if not path.is_file():
+        raise InputError(f"--key {text}: there is no such file; name a private key")
+    return path

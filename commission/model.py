@@ -1,0 +1,72 @@
+"""What was measured of a site, and what it is measured against."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Measured(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tool(StrEnum):
+    IPERF3 = "iperf3"
+    IB_WRITE_BW = "ib_write_bw"
+
+
+class LinkResult(_Measured):
+    """One direction of one link."""
+
+    sender: str
+    receiver: str
+    tool: Tool
+    gbit_s: float
+    retransmits: int = 0
+
+
+class Collective(StrEnum):
+    ALL_REDUCE = "all_reduce"
+    SEND_RECV = "send_recv"
+
+
+class Point(_Measured):
+    """One message size of one collective; bandwidths as nccl-tests counts them."""
+
+    collective: Collective
+    size_bytes: int
+    time_us: float
+    busbw_gb_s: float
+
+
+class NcclResult(_Measured):
+    """One run: inside a node, or across nodes."""
+
+    nodes: tuple[str, ...]
+    ranks: int
+    nccl: str = ""
+    points: tuple[Point, ...]
+
+    @property
+    def best_gb_s(self) -> float:
+        """The all-reduce's bandwidth at the size where it is largest."""
+        reduces = [p.busbw_gb_s for p in self.points if p.collective is Collective.ALL_REDUCE]
+        return max(reduces, default=0.0)
+
+
+class Baseline(_Measured):
+    """Everything that was measured at a time: what later measurements are compared with."""
+
+    site: str
+    measured_at: str
+    gbit_s: float = Field(description="what a link is declared to carry")
+    rdma: bool
+    links: tuple[LinkResult, ...] = ()
+    nccl: tuple[NcclResult, ...] = ()
+    skipped: tuple[str, ...] = Field(default=(), description="what was not measured, and why")
+
+
+class Verdict(_Measured):
+    """Fit for service or not; the reasons, the one to mend first at the top."""
+
+    fit: bool
+    reasons: tuple[str, ...]

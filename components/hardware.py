@@ -1,0 +1,69 @@
+"""What only real hosts are told: their card, their fabric's kind, NVIDIA's driver."""
+
+from collections.abc import Mapping
+
+from pyinfra_deploys.nvidia_driver.settings import NVSWITCH_HOSTS_FROM
+from stack.errors import InputError
+from stack.schema import AptRepository, Gpus, LinkKind, Nvidia, Rdma, Site
+
+_DATAGRAM_MTU_BYTES = 4092
+"""The largest MTU of IP over InfiniBand in datagram mode."""
+
+
+def real_link(site: Site, name: str) -> dict[str, object]:
+    """Return what `fabric_link` is told of a real host beside its address."""
+    node, link = site.nodes[name], site.fabric.link
+    told: dict[str, object] = {}
+    if node.pci:
+        told["pci"] = node.pci
+    if node.mac:
+        told["mac"] = node.mac
+    if link.rdma is Rdma.ROCE and node.rdma_devices:
+        told["roce"] = {"mode": link.roce.value}
+    if link.kind is LinkKind.INFINIBAND:
+        connected = site.fabric.mtu_bytes > _DATAGRAM_MTU_BYTES
+        told["infiniband"] = {
+            "opensm": link.subnet_manager == name,
+            "mode": "connected" if connected else "datagram",
+        }
+    return told
+
+
+def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object]:
+    """Return what `nvidia_driver` is told of a host with GPUs.
+
+    Raises:
+        InputError: the repository's key can't be read.
+
+    """
+    switched = gpus.count >= NVSWITCH_HOSTS_FROM and (gpus.link or "").startswith("nvlink")
+    told: dict[str, object] = {
+        "driver_version": nvidia.driver_version,
+        "packages": dict(nvidia.packages),
+        "signed_modules": nvidia.signed_modules,
+        "allow_downgrade": nvidia.allow_downgrade,
+        "peermem": site.fabric.link.rdma is not Rdma.NONE,
+    }
+    if limit := gpus.power_limit_w or nvidia.power_limit_w:
+        told["power_limit_w"] = limit
+    if nvidia.fabric_manager and switched:
+        told["fabric_manager"] = nvidia.fabric_manager
+    if nvidia.repository:
+        told["repository"] = _repository(nvidia.repository)
+    return told
+
+
+def _repository(repository: AptRepository) -> dict[str, object]:
+    try:
+        key = repository.key_file.expanduser().read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"nvidia.repository.key_file = {repository.key_file} can't be read ({error}): name the "
+            "file with the repository's public key, ASCII-armoured"
+        ) from error
+    return {
+        "uri": repository.uri,
+        "suite": repository.suite,
+        "components": repository.components,
+        "signing_key": key,
+    }

@@ -1,0 +1,42 @@
+"""Asks machines over SSH, side by side. Reads, and changes nothing."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from discover.machine import machine
+from discover.model import Machine
+from discover.probe import SCRIPT, sections
+from remote import ssh
+from remote.connection import Connection
+from remote.errors import RackformError
+
+TIMEOUT_S = 120
+_MOST_AT_A_TIME = 16
+
+
+def ask(connection: Connection, script: str = SCRIPT) -> Machine:
+    """Return what a machine tells of itself.
+
+    Raises:
+        Unreachable: no connection, another host key, or a refused login.
+        RackformError: it has no shell that runs the questions.
+
+    """
+    before = time.time()
+    done = ssh.run(connection, script, timeout_s=TIMEOUT_S, check=False)
+    told = sections(done.stdout)
+    if "uname" not in told:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no answer"]
+        raise RackformError(
+            f"{connection.name} runs no command for user {connection.user} ({last[0]}): log in by "
+            "hand to see why; a plain POSIX shell is needed"
+        )
+    took = time.time() - before
+    return machine(connection.address, told, now=before + took / 2 if took < 30 else None)  # noqa: PLR2004 - seconds
+
+
+def ask_all(connections: Sequence[Connection]) -> list[Machine]:
+    """Return what each machine tells, in the same order; the first error ends it."""
+    with ThreadPoolExecutor(_MOST_AT_A_TIME) as pool:
+        return list(pool.map(ask, connections))

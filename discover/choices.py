@@ -1,0 +1,61 @@
+"""Which of a machine's cards, names and models a site would name, and why. Pure."""
+
+import re
+from collections.abc import Sequence
+
+from discover.gpus import nearest_rdma, nvlinks
+from discover.model import Gpu, Machine, Nic
+
+_NVLINK = {"Volta": 2, "Ampere": 3, "Hopper": 4, "Blackwell": 5}
+_BRANDS = ("nvidia", "geforce", "tesla", "quadro")
+_NODE_NAME_MAX = 12
+
+
+def fabric_nic(machine: Machine) -> Nic | None:
+    """Return the card for the fabric: never the management one; with RDMA, near the GPUs, fast."""
+    management = machine.management
+    near = set(nearest_rdma(machine.topology))
+    free = [
+        nic
+        for nic in machine.nics
+        if nic is not management and nic.name != machine.default_route and nic.pci is not None
+    ]
+
+    def worth(nic: Nic) -> tuple[bool, bool, bool, int]:
+        rdma = nic.rdma is not None
+        return rdma, nic.rdma in near, nic.up, nic.speed_mbit_s or 0
+
+    return max(free, key=worth, default=None)
+
+
+def gpu_model(gpu: Gpu) -> str:
+    """Return a GPU's name as a site has it: 'NVIDIA GeForce RTX 4090' is rtx-4090."""
+    words = re.findall(r"[a-z0-9]+", gpu.name.lower())
+    kept = [word for word in words if word not in _BRANDS]
+    return "-".join(kept)[:40].strip("-") or "unknown"
+
+
+def gpu_link(machine: Machine) -> str | None:
+    """Return what joins the GPUs of a machine: nvlink4, or pcie4-x16 by the narrowest."""
+    if not machine.gpus:
+        return None
+    first = machine.gpus[0]
+    if nvlinks(machine.topology):
+        return f"nvlink{_NVLINK.get(first.architecture.split(' ')[0], 4)}"
+    generation = min((gpu.pcie_gen_max or 3) for gpu in machine.gpus)
+    width = min((gpu.pcie_width or 16) for gpu in machine.gpus)
+    return f"pcie{generation}-x{width}"
+
+
+def node_names(machines: Sequence[Machine]) -> dict[str, str]:
+    """Return address → a node's name: its host name where that can be one, else n1, n2, …"""
+    taken: set[str] = set()
+    names = {}
+    for number, machine in enumerate(machines, start=1):
+        name = machine.hostname.lower()
+        fits = re.fullmatch(r"[a-z](?:[a-z0-9-]*[a-z0-9])?", name) and len(name) <= _NODE_NAME_MAX
+        if not fits or name in taken or name == "localhost":
+            name = f"n{number}"
+        taken.add(name)
+        names[machine.address] = name
+    return names

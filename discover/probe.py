@@ -1,0 +1,61 @@
+"""What is asked of a machine: one script for sh that only reads, and its answer cut in sections.
+
+Every question may go unanswered: a tool that is missing leaves its section empty.
+"""
+
+MARK = "@@rackform "
+
+SCRIPT = r"""
+LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin
+sys=${RACKFORM_SYS:-/sys}
+s() { printf '\n@@rackform %s\n' "$1"; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi 2>/dev/null; }
+read_() { cat "$1" 2>/dev/null || true; }
+{
+s hostname; hostname
+s machine-id; read_ /etc/machine-id
+s clock; date +%s.%N
+s os; read_ /etc/os-release
+s uname; uname -srm
+s cpu; lscpu
+s memory; grep MemTotal /proc/meminfo
+s root; awk '$2=="/"{print $4}' /proc/mounts
+s sudo; as_root true && echo yes
+s secure-boot; mokutil --sb-state
+s modules; cut -d' ' -f1 /proc/modules
+s run-file; ls /usr/bin/nvidia-uninstall /usr/bin/nvidia-installer
+s driver; read_ /proc/driver/nvidia/version
+s packages; dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' \
+  'nvidia-*' 'libnvidia-*' docker.io docker-ce lldpd rdma-core
+s held; apt-mark showhold
+s smi; nvidia-smi -q -x
+s topology; nvidia-smi topo -m
+s addresses; ip -j address
+s route; ip -j route show default
+s nics; for d in "$sys"/class/net/*; do [ -e "$d/device" ] || continue
+  echo "name=$(basename "$d") speed=$(read_ "$d/speed") type=$(read_ "$d/type")" \
+    "pci=$(basename "$(readlink -f "$d/device")")" \
+    "driver=$(basename "$(readlink -f "$d/device/driver")")" \
+    "numa=$(read_ "$d/device/numa_node") width=$(read_ "$d/device/current_link_width")" \
+    "width_max=$(read_ "$d/device/max_link_width")"; done
+s rdma; for d in "$sys"/class/infiniband/*; do [ -e "$d/device" ] || continue
+  for n in "$d"/device/net/*; do echo "$(basename "$d") $(basename "$n")"; done; done
+s acs; as_root lspci -vv | grep -c 'ACSCtl:.*\(ReqRedir+\|CmpltRedir+\)'
+s lldp; as_root lldpctl -f json0 || networkctl lldp --no-pager --no-legend
+s disks; lsblk -J -b -d -o NAME,SIZE,TYPE,ROTA,MODEL
+s power; as_root ipmitool sdr type 'Power Supply'
+} 2>/dev/null
+exit 0
+"""
+
+
+def sections(text: str) -> dict[str, str]:
+    """Return the answer by section; a section that is missing was never reached."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(MARK):
+            lines = found.setdefault(line.removeprefix(MARK).strip(), [])
+        else:
+            lines.append(line)
+    return {name: "\n".join(body).strip() for name, body in found.items()}

@@ -1,0 +1,136 @@
+"""What differs between a switch as it runs and as it is declared, before any vendor's words. Pure.
+
+A network OS gives the words: how it names a port's section, and which line says what a setting has.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import groupby
+
+from fabric.protocol import (
+    DesiredPort,
+    DesiredSwitch,
+    Ecn,
+    PortState,
+    Roce,
+    RoceState,
+    SwitchState,
+)
+
+Value = int | str | bool | Ecn | None
+
+
+class Setting(StrEnum):
+    """What can differ, in the order in which it is told."""
+
+    MTU = "mtu"
+    DESCRIPTION = "description"
+    ENABLED = "enabled"
+    TRUST = "trust"
+    PFC = "pfc"
+    ECN = "ecn"
+    ROCE = "roce"
+    LLDP = "lldp"
+
+
+@dataclass(frozen=True)
+class Running:
+    """The part of a switch's configuration that this package manages.
+
+    `roce` is per port where the system sets it there, `roce_mode` where it has one for the whole
+    switch (None: off); `rest` is every other line, as its section and its text.
+    """
+
+    ports: Mapping[str, PortState]
+    lldp: bool
+    roce: Mapping[str, RoceState] = field(default_factory=dict)
+    roce_mode: str | None = None
+    rest: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting of one port (or of the switch, without one). None is a setting that isn't there.
+
+    `priority` is RoCE's, for the settings that belong to it.
+    """
+
+    port: str | None
+    setting: Setting
+    old: Value
+    new: Value
+    priority: int = 0
+
+    def reversed(self) -> "Change":
+        return Change(self.port, self.setting, self.new, self.old, self.priority)
+
+
+Words = Callable[[Change, Value], str | None]
+"""The line that says that a setting has a value; None where the absence of a line says it."""
+
+
+def _port_changes(name: str, state: PortState, desired: DesiredPort) -> list[Change]:
+    pairs: list[tuple[Setting, Value, Value]] = [
+        (Setting.MTU, state.mtu_bytes, desired.mtu_bytes),
+        (Setting.DESCRIPTION, state.description, desired.description),
+        (Setting.ENABLED, state.enabled, desired.enabled),
+    ]
+    return [
+        Change(name, setting, old, new) for setting, old, new in pairs if new not in (None, old)
+    ]
+
+
+def _roce_changes(name: str, state: RoceState, desired: Roce) -> list[Change]:
+    priority = desired.priority
+    pairs: list[tuple[Setting, Value, Value]] = [
+        (Setting.TRUST, state.trust_dscp, True),
+        (Setting.PFC, priority in state.pfc, desired.lossless),
+        (Setting.ECN, state.ecn.get(priority), desired.ecn),
+    ]
+    return [Change(name, setting, old, new, priority) for setting, old, new in pairs if old != new]
+
+
+def changes(
+    state: Running | SwitchState, desired: DesiredSwitch, *, roce_per_port: bool = True
+) -> list[Change]:
+    """Return what differs, in the order of `desired`; every port of it must be in `state`."""
+    found: list[Change] = []
+    for name, port in desired.ports.items():
+        found += _port_changes(name, state.ports[name], port)
+        if port.roce is not None and roce_per_port:
+            found += _roce_changes(name, state.roce.get(name, RoceState()), port.roce)
+    modes = [port.roce.mode for port in desired.ports.values() if port.roce is not None]
+    if modes and not roce_per_port:
+        wanted = "lossless" if "lossless" in modes else "lossy"
+        if state.roce_mode != wanted:
+            found.append(Change(None, Setting.ROCE, state.roce_mode, wanted))
+    if desired.lldp not in {None, state.lldp}:
+        found.append(Change(None, Setting.LLDP, state.lldp, desired.lldp))
+    return found
+
+
+def told(found: Sequence[Change], heading: Callable[[str], str], words: Words) -> list[str]:
+    """Return the lines of a preview: a heading a port, and what goes and comes below it."""
+    lines: list[str] = []
+    for port, group in groupby(found, key=lambda change: change.port):
+        each = list(group)
+        removed = [line for c in each if (line := words(c, c.old)) is not None]
+        added = [line for c in each if (line := words(c, c.new)) is not None]
+        body = [f"- {line}" for line in removed] + [f"+ {line}" for line in added]
+        if port is not None:
+            lines.append(heading(port))
+        lines += body if port is None else [f"  {line}" for line in body]
+    return lines
+
+
+def left_alone(state: Running, desired: DesiredSwitch) -> list[str]:
+    """Return what is configured on the switch and declared nowhere: `section: line`."""
+    undeclared = [
+        (name, f"mtu {port.mtu_bytes}, {'enabled' if port.enabled else 'shut down'}")
+        for name, port in state.ports.items()
+        if name not in desired.ports and (port.description or not port.enabled)
+    ]
+    return [
+        f"{section}: {line}" if section else line for section, line in (*undeclared, *state.rest)
+    ]

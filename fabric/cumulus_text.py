@@ -1,0 +1,116 @@
+"""NVUE's words, both ways: the tree of settings is read, what it shall be is `nv set`. Pure."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+from fabric.changes import Change, Running, Setting, Value
+from fabric.linux import branch, leaf
+from fabric.protocol import PortState
+
+DEFAULT_MTU_BYTES = 9216
+
+
+def running(tree: Mapping[str, object], ports: Sequence[str], *, lldp: bool) -> Running:
+    """Read what `nv config show` has below `set`, for the ports that the switch has."""
+    return Running(
+        ports={port: _port(branch(tree, "interface", port)) for port in ports},
+        lldp=lldp,
+        roce_mode=_roce_mode(tree),
+        rest=[("", shlex.join(path)) for path in _leaves(tree) if not _managed(path)],
+    )
+
+
+def _port(interface: Mapping[str, object]) -> PortState:
+    link = branch(interface, "link")
+    down = leaf(link, "state") == "down" or "down" in branch(link, "state")
+    return PortState(
+        mtu_bytes=int(leaf(link, "mtu") or DEFAULT_MTU_BYTES),
+        description=leaf(interface, "description") or "",
+        enabled=not down,
+        connected=False,
+    )
+
+
+def _roce_mode(tree: Mapping[str, object]) -> str | None:
+    """Return lossless or lossy; from 5.9 on `state` says what `enable` said before."""
+    if "roce" not in branch(tree, "qos"):
+        return None
+    roce = branch(tree, "qos", "roce")
+    on = leaf(roce, "enable") or leaf(roce, "state") or "on"
+    return (leaf(roce, "mode") or "lossless") if on in {"on", "enabled"} else None
+
+
+def _leaves(tree: Mapping[str, object], *above: str) -> Iterator[tuple[str, ...]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, *above, key)
+        elif isinstance(value, dict) or value is None:
+            yield (*above, key)
+        else:
+            yield (*above, key, str(value))
+
+
+def _managed(path: tuple[str, ...]) -> bool:
+    match path:
+        case ("interface", _, "type" | "description", *_):
+            return True
+        case ("interface", _, "link", "mtu" | "state", *_):
+            return True
+        case ("qos", "roce", *_):
+            return True
+        case _:
+            return False
+
+
+def ports(shown: Mapping[str, object]) -> dict[str, bool]:
+    """Return the front-panel ports of `nv show interface -o json`, and which have a carrier."""
+    return {
+        name: leaf(shown, name, "link", "oper-status") == "up"
+        for name in shown
+        if leaf(shown, name, "type") == "swp"
+    }
+
+
+def word(change: Change, value: Value) -> str | None:
+    match change.setting:
+        case Setting.MTU:
+            return f"link mtu {value}"
+        case Setting.DESCRIPTION:
+            return f"description {value}" if value else None
+        case Setting.ENABLED:
+            return f"link state {'up' if value else 'down'}"
+        case Setting.ROCE:
+            return f"qos roce mode {value}" if value else None
+        case _:
+            return None
+
+
+def commands(due: Sequence[Change]) -> list[list[str]]:
+    """Return the `nv set` and `nv unset` that make the difference go away."""
+    lines = []
+    for change in due:
+        at = ["interface", change.port or ""]
+        match change.setting, change.new:
+            case Setting.MTU, mtu:
+                lines.append(["nv", "set", *at, "link", "mtu", str(mtu)])
+            case Setting.DESCRIPTION, "":
+                lines.append(["nv", "unset", *at, "description"])
+            case Setting.DESCRIPTION, text:
+                lines.append(["nv", "set", *at, "description", str(text)])
+            case Setting.ENABLED, up:
+                lines.append(["nv", "set", *at, "link", "state", "up" if up else "down"])
+            case Setting.ROCE, mode:
+                lines.append(["nv", "set", "qos", "roce", "mode", str(mode)])
+    return lines
+
+
+def waiting(revisions: Mapping[str, object]) -> dict[str, str]:
+    """Return the revisions that wait to be confirmed, from `nv config revision -o json`.
+
+    Revision → the message with which it was applied.
+    """
+    return {
+        name: leaf(revisions, name, "additional-data", "message") or ""
+        for name in revisions
+        if leaf(revisions, name, "state") == "confirm"
+    }

@@ -1,0 +1,137 @@
+"""Mellanox Onyx (MLNX-OS) over SSH, by netmiko: lines in force at once, a job that takes them back.
+
+Onyx has neither candidate nor timed commit. Before the first line is entered, a job is scheduled on
+the switch that enters the opposite of each of them, in reverse; it is removed once a new connection
+has found the switch as declared.
+"""
+
+import contextlib
+import datetime as dt
+import secrets
+from collections.abc import Sequence
+
+from netmiko.base_connection import BaseConnection
+from netmiko.mellanox.mellanox_mlnxos_ssh import MellanoxMlnxosSSH
+
+from fabric import onyx_text
+from fabric.changes import Change, Running
+from fabric.changes import told as told_by
+from fabric.protocol import Neighbour
+from fabric.terminal import TerminalSwitch, Woken, connect
+from fabric.trial import PREFIX
+from remote.errors import RackformError, Unreachable
+
+_FIRST_JOB = 900
+
+
+class _Terminal(Woken, MellanoxMlnxosSSH):
+    """netmiko's Onyx driver."""
+
+    def session_preparation(self) -> None:
+        self.ansi_escape_codes = True
+        self._test_channel_read(pattern=r"[>#]\s*$")
+        self.disable_paging(cmd_verify=False, pattern=r"paging enable[\s\S]*?\n[^\n]*[>#]\s*$")
+        self.set_base_prompt()
+
+
+class Onyx(TerminalSwitch):
+    """One switch that runs Mellanox Onyx. Stays in configuration mode, where all can be asked."""
+
+    system = "Onyx"
+    unsaved = ("saved configuration", "  + configuration write")
+
+    def _open(self) -> BaseConnection:
+        terminal = connect(self._connection, _Terminal, "mellanox_mlnxos", self.system)
+        terminal.write_channel("configure terminal\n")
+        terminal.read_until_pattern(r"\(config\) #\s*$", read_timeout=10)
+        return terminal
+
+    def _running(self) -> Running:
+        return onyx_text.running(self._ask("show running-config"), list(self._status()))
+
+    def _startup(self) -> Running | None:
+        return onyx_text.running(self._ask("show configuration"), list(self._status()))
+
+    def _status(self) -> dict[str, bool]:
+        return onyx_text.status(self._ask("show interfaces ethernet status | json-print"))
+
+    def _connected(self) -> set[str]:
+        return {port for port, up in self._status().items() if up}
+
+    def _neighbours(self) -> dict[str, list[Neighbour]]:
+        return onyx_text.neighbours(self._ask("show lldp interfaces ethernet remote"))
+
+    def _told(self, due: Sequence[Change]) -> list[str]:
+        return told_by(due, lambda port: f"interface ethernet {port[3:]}", onyx_text.word)
+
+    def _jobs(self) -> list[onyx_text.Job]:
+        return onyx_text.jobs(self._ask("show jobs"))
+
+    def _clear_the_way(self) -> None:
+        for job in self._jobs():
+            if job.name.startswith(PREFIX):
+                self._end(job, take_back=job.waits)
+            elif job.waits and any(line.startswith(("interface", "no interface", "configuration"))
+                                   for line in job.commands):  # fmt: skip
+                raise RackformError(
+                    f"switch {self._connection.name} has job {job.id} ({job.name or 'no name'}) of "
+                    f"somebody else waiting to enter '{job.commands[-1]}': remove it there with "
+                    f"'no job {job.id}', or wait until it has run"
+                )
+
+    def _try(self, due: Sequence[Change], confirm_timeout_s: int) -> str:
+        trial = PREFIX + secrets.token_hex(4)
+        back = onyx_text.commands([change.reversed() for change in reversed(due)])
+        self._arm(trial, back, confirm_timeout_s)
+        try:
+            for line in onyx_text.commands(due):
+                self._do(line)
+        except Unreachable:
+            return trial  # a new connection, if there can be one, finds out how it went
+        except RackformError:
+            self._undo(trial)
+            raise
+        return trial
+
+    def _arm(self, trial: str, lines: Sequence[str], confirm_timeout_s: int) -> None:
+        now = onyx_text.clock(self._ask("show clock"))
+        if now is None:
+            raise RackformError(
+                f"switch {self._connection.name} doesn't tell its time, by which a change is taken "
+                "back: set it there with 'clock set' or 'ntp server'"
+            )
+        at = now + dt.timedelta(seconds=confirm_timeout_s)
+        number = max([_FIRST_JOB - 1, *(job.id for job in self._jobs())]) + 1
+        self._do(f"job {number} name {trial}")
+        for position, line in enumerate(lines, start=1):
+            quoted = line.replace('"', '\\"')
+            self._do(f'job {number} command {position} "{quoted}"')
+        self._do(f"job {number} fail-continue")
+        self._do(f"job {number} schedule type once")
+        self._do(f"job {number} schedule once time {at:%H:%M:%S} date {at:%Y/%m/%d}")
+        self._do(f"job {number} enable")
+
+    def _named(self, trial: str) -> onyx_text.Job | None:
+        return next((job for job in self._jobs() if job.name == trial), None)
+
+    def _end(self, job: onyx_text.Job, *, take_back: bool) -> None:
+        if take_back:
+            self._do(f"job {job.id} execute")
+        self._do(f"no job {job.id}")
+
+    def _undo(self, trial: str) -> None:
+        with contextlib.suppress(RackformError):
+            if job := self._named(trial):
+                self._end(job, take_back=True)
+
+    def _keep(self, trial: str) -> None:
+        job = self._named(trial)
+        if job is None or not job.waits:
+            raise RackformError(
+                f"switch {self._connection.name} has taken the change back already: its job "
+                f"'{trial}' has run; give it more time, or see why the switch is slow"
+            )
+        self._end(job, take_back=False)
+
+    def _save(self) -> None:
+        self._do("configuration write")

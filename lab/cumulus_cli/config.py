@@ -1,0 +1,151 @@
+"""NVUE's settings as a tree: set, unset, compared, put onto ports. Every path is known or refused.
+
+Paths and their values: the NVUE command reference of Cumulus Linux 5 (docs.nvidia.com).
+"""
+
+import copy
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+
+from lab.switch_cli.core import CliError, Context, Landing
+from lab.switch_cli.ports import Link
+
+DEFAULT_MTU_BYTES = 9216
+MIN_MTU_BYTES = 552
+_DESCRIPTION_MAX = 255
+Tree = dict[str, object]
+
+
+def factory(hostname: str) -> Tree:
+    return {"system": {"hostname": hostname}}
+
+
+def parse(text: str) -> Tree:
+    tree = json.loads(text)
+    if not isinstance(tree, dict):
+        raise CliError("Error: the configuration is no mapping")
+    return tree
+
+
+def render(tree: Tree) -> str:
+    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+
+
+def branch(tree: object, *keys: str) -> Tree:
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, dict) else {}
+
+
+def landings(tree: Tree, context: Context) -> dict[str, Landing]:
+    found = {}
+    for port in context.ports:
+        interface = branch(tree, "interface", port)
+        link = branch(interface, "link")
+        mtu = int(str(link.get("mtu", DEFAULT_MTU_BYTES)))
+        enabled = "down" not in branch(link, "state")
+        found[port] = Landing(mtu, str(interface.get("description", "")), enabled)
+    return found
+
+
+def overlaid(tree: Tree, links: Mapping[str, Link], context: Context) -> Tree:
+    found, declared = tree, landings(tree, context)
+    for port, link in links.items():
+        if declared[port].mtu_bytes != link.mtu_bytes:
+            found = _with(found, ("interface", port, "link", "mtu"), link.mtu_bytes)
+        if declared[port].enabled != link.enabled:
+            state: Tree = {"up" if link.enabled else "down": {}}
+            found = _with(found, ("interface", port, "link", "state"), state)
+    return found
+
+
+def _with(tree: Tree, path: tuple[str, ...], value: object) -> Tree:
+    found = copy.deepcopy(tree)
+    at = found
+    for key in path[:-1]:
+        below = at.setdefault(key, {})
+        if not isinstance(below, dict):
+            raise CliError(f"Error: '{key}' has a value, so nothing is below it")
+        at = below
+    at[path[-1]] = value
+    return found
+
+
+def set_path(tree: Tree, words: list[str], context: Context) -> Tree:
+    """Return the tree after `nv set`.
+
+    Raises:
+        CliError: NVUE knows no such path, or refuses the value.
+
+    """
+    at, value = _checked(words, context)
+    if at[:1] == ("interface",) and at[1] in context.ports:
+        tree = _with(tree, ("interface", at[1], "type"), "swp")
+    return _with(tree, at, value)
+
+
+def _checked(words: list[str], context: Context) -> tuple[tuple[str, ...], object]:
+    match words:
+        case ["interface", port, *_] if port not in context.ports:
+            raise CliError(f"Error: '{port}' is not an interface of this switch.")
+        case ["interface", port, "link", "mtu", mtu]:
+            if not mtu.isdecimal() or not MIN_MTU_BYTES <= int(mtu) <= context.max_mtu_bytes:
+                raise CliError(
+                    f"Error: '{mtu}' is not in range {MIN_MTU_BYTES} - {context.max_mtu_bytes}."
+                )
+            return ("interface", port, "link", "mtu"), int(mtu)
+        case ["interface", port, "link", "state", "up" | "down" as state]:
+            return ("interface", port, "link", "state"), {state: {}}
+        case ["interface", port, "description", text] if len(text) <= _DESCRIPTION_MAX:
+            return ("interface", port, "description"), text
+        case ["qos", "roce", *rest]:
+            return _roce(rest)
+        case ["bridge", "domain", name, "vlan", vlan] if vlan.isdecimal():
+            return ("bridge", "domain", name, "vlan", vlan), {}
+        case ["system", "hostname", name]:
+            return ("system", "hostname"), name
+        case _:
+            raise CliError(f"Error: Invalid parameter: '{' '.join(words)}' is not a setting.")
+
+
+def _roce(rest: list[str]) -> tuple[tuple[str, ...], object]:
+    match rest:
+        case []:
+            return ("qos", "roce"), {"mode": "lossless"}
+        case ["mode", "lossless" | "lossy" as mode]:
+            return ("qos", "roce", "mode"), mode
+        case ["enable", "on" | "off" as state]:
+            return ("qos", "roce", "enable"), state
+        case _:
+            raise CliError(f"Error: Invalid parameter: 'qos roce {' '.join(rest)}'.")
+
+
+def unset_path(tree: Tree, words: list[str]) -> Tree:
+    """Return the tree after `nv unset`, without what is below the path."""
+    found = copy.deepcopy(tree)
+    at: object = found
+    for key in words[:-1]:
+        at = at.get(key) if isinstance(at, dict) else None
+    if not isinstance(at, dict) or not words or words[-1] not in at:
+        raise CliError(f"Error: '{' '.join(words)}' is not set.")
+    del at[words[-1]]
+    return found
+
+
+def leaves(tree: Tree, *above: str) -> Iterator[tuple[str, ...]]:
+    for key, value in sorted(tree.items()):
+        if isinstance(value, dict) and value:
+            yield from leaves(value, *above, key)
+        else:
+            yield (*above, key) if isinstance(value, dict) else (*above, key, str(value))
+
+
+def commands(before: Tree, after: Tree) -> list[str]:
+    """Return the commands that lead from one tree to the other, as `nv config diff` lists them."""
+    old, new = set(leaves(before)), set(leaves(after))
+    kept = {path[:-1] for path in new}
+    gone = [path for path in sorted(old - new) if path[:-1] not in kept]
+    unset = [f"nv unset {shlex.join(path[:-1])}" for path in gone if path[-2:-1] != ("type",)]
+    fresh = [path for path in sorted(new - old) if path[-2:-1] != ("type",)]
+    return unset + [f"nv set {shlex.join(path)}" for path in fresh]

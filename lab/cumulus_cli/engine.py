@@ -1,0 +1,95 @@
+"""The switch behind NVUE: the applied tree, each user's candidate, and a revision on trial."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lab.cumulus_cli import config as nvue
+from lab.cumulus_cli.config import Tree
+from lab.switch_cli.core import CliError, Landing, SwitchCore
+from lab.switch_cli.ports import Link
+
+VERSION = "Cumulus Linux 5.9.2"
+
+
+@dataclass
+class Switch(SwitchCore[Tree]):
+    """The whole state of one switch that runs Cumulus Linux."""
+
+    candidates: dict[str, Tree] = field(default_factory=dict)
+    """User → what that user has set and not applied."""
+    applied: int = 1
+    message: str = ""
+
+    def factory(self) -> Tree:
+        return nvue.factory(self.hostname)
+
+    def parse(self, text: str) -> Tree:
+        return nvue.parse(text)
+
+    def render(self, config: Tree) -> str:
+        return nvue.render(config)
+
+    def landings(self, config: Tree) -> Mapping[str, Landing]:
+        return nvue.landings(config, self.context)
+
+    def overlaid(self, config: Tree, links: Mapping[str, Link]) -> Tree:
+        return nvue.overlaid(config, links, self.context)
+
+    @property
+    def system_name(self) -> str:
+        return str(nvue.branch(self.declared, "system").get("hostname", self.hostname))
+
+    @property
+    def lldp_runs(self) -> bool:
+        return True
+
+    @property
+    def about(self) -> str:
+        return f"{VERSION} running on Twin"
+
+    def candidate(self, user: str) -> Tree:
+        return self.candidates.get(user) or self.running()
+
+    def apply(self, user: str, confirm_s: int | None, message: str) -> int:
+        """Make a user's candidate the applied revision, on trial where there is a time.
+
+        Raises:
+            CliError: nothing was set, another revision is on trial, or the kernel refused.
+
+        """
+        if user not in self.candidates:
+            raise CliError("Warning: nothing to apply: there is no pending revision")
+        if self.pending:
+            raise CliError(f"Error: revision {self.on_trial()} is waiting for its confirmation.")
+        revision = self.applied + 1
+        if confirm_s is not None:
+            self.arm(f"{revision} {message}", confirm_s)
+        try:
+            self.replace(self.candidates[user])
+        except CliError:
+            self.disarm()
+            raise
+        del self.candidates[user]
+        self.applied, self.message = revision, message
+        return revision
+
+    def on_trial(self) -> str | None:
+        return self.pending.session.partition(" ")[0] if self.pending else None
+
+    def end_trial(self, revision: str, *, keep: bool) -> None:
+        if revision != self.on_trial():
+            raise CliError(f"Error: revision {revision} isn't waiting for a confirmation.")
+        if keep:
+            self.disarm()
+        else:
+            self.roll_back()
+
+    def revisions(self) -> dict[str, object]:
+        """Return what `nv config revision -o json` lists."""
+        found: dict[str, object] = {
+            str(self.applied): {"state": "applied", "additional-data": {"message": self.message}}
+        }
+        if self.pending:
+            revision, _, message = self.pending.session.partition(" ")
+            found[revision] = {"state": "confirm", "additional-data": {"message": message}}
+        return found

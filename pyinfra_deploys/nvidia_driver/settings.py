@@ -1,0 +1,85 @@
+"""NVIDIA's driver at an exact version, held; what belongs to it; power limits that stay."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from pyinfra_deploys.model import Settings
+
+Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]*$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9][A-Za-z0-9.+:~-]*$")]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\n\r]*$")]
+
+OLD_GENERATIONS = (
+    "gtx-",
+    "v100",
+    "p100",
+    "p40",
+    "p4",
+    "titan-v",
+    "titan-x",
+    "quadro-p",
+    "m40",
+    "m60",
+)
+"""GPUs before Turing: NVIDIA's open kernel modules don't know them (driver README, "Open Linux
+Kernel Modules")."""
+NVSWITCH_HOSTS_FROM = 8
+"""GPUs of an SXM baseboard with NVSwitch."""
+
+
+def kernel_modules(models: list[str]) -> Literal["open", "closed"]:
+    """Return which kernel modules a host's GPUs need; newer than Ada work with open ones only."""
+    old = any(model.startswith(OLD_GENERATIONS) for model in models)
+    return "closed" if old else "open"
+
+
+class Repository(Settings):
+    """An apt repository, such as NVIDIA's own or a mirror of it."""
+
+    uri: Annotated[str, StringConstraints(pattern=r"^(https?|file)://[^\s]+$")]
+    suite: Line = "/"
+    components: Line = ""
+    signing_key: str = Field(description="its public key, ASCII-armoured")
+
+
+class NvidiaDriverSettings(Settings):
+    packages: dict[Package, Version] = Field(
+        min_length=1, description="package → exact version; all of them are held"
+    )
+    driver_version: Annotated[str, StringConstraints(pattern=r"^\d{3}\.\d+(\.\d+)?$")] = Field(
+        description="the version that the kernel reports: 580.159.04"
+    )
+    repository: Repository | None = Field(
+        default=None, description="where the packages come from; the distribution if not given"
+    )
+    allow_downgrade: bool = False
+    signed_modules: bool = Field(
+        default=False, description="the packages' modules are signed for Secure Boot"
+    )
+    power_limit_w: int | None = Field(default=None, ge=50, le=2000)
+    fabric_manager: Version | None = Field(
+        default=None, description="with NVSwitch only: the driver's own version, as a package"
+    )
+    peermem: bool = Field(default=False, description="GPUDirect RDMA's module nvidia-peermem")
+    cdi: bool = Field(default=True, description="/etc/cdi/nvidia.yaml for containers")
+
+    @model_validator(mode="after")
+    def _one_version(self) -> Self:
+        given = self.fabric_manager
+        if given and not given.startswith(self.driver_version):
+            raise ValueError(
+                f"fabric_manager = {given} with driver_version = {self.driver_version}: NVSwitch "
+                "works only where both have the same version"
+            )
+        return self
+
+    @property
+    def fabric_manager_package(self) -> str:
+        return f"nvidia-fabricmanager-{self.driver_version.partition('.')[0]}"
+
+    @property
+    def exact(self) -> dict[str, str]:
+        """Every package with its version."""
+        manager = {self.fabric_manager_package: self.fabric_manager} if self.fabric_manager else {}
+        return {**self.packages, **manager}

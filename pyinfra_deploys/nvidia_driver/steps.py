@@ -1,0 +1,77 @@
+"""The operations of `nvidia_driver`."""
+
+from pyinfra.api.deploy import deploy
+from pyinfra.api.operation import OperationMeta
+
+from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
+from pyinfra_deploys.operations.change import changed
+from pyinfra_deploys.operations.driver import (
+    expect_a_clear_field,
+    refresh_cdi,
+    refresh_initramfs,
+    tell_reboot,
+)
+from pyinfra_deploys.operations.exact_packages import install_exact
+from pyinfra_deploys.operations.files import write_file
+from pyinfra_deploys.operations.service import run_service
+from pyinfra_deploys.templating import render
+
+KEY = "/etc/apt/keyrings/rackform-nvidia.asc"
+SOURCE = "/etc/apt/sources.list.d/rackform-nvidia.sources"
+UNIT = "rackform-gpu.service"
+
+
+@deploy("nvidia_driver")
+def nvidia_driver(settings: NvidiaDriverSettings) -> None:
+    expect_a_clear_field(name="Nothing in the way", signed_modules=settings.signed_modules)
+    source = _repository(settings)
+    nouveau = write_file(
+        name="nouveau stays off",
+        path="/etc/modprobe.d/rackform-nouveau.conf",
+        content="blacklist nouveau\noptions nouveau modeset=0\n",
+    )
+    refresh_initramfs(name="nouveau is out of the boot image", refresh_if=changed(nouveau))
+    packages = install_exact(
+        name="NVIDIA's packages",
+        packages=settings.exact,
+        allow_downgrade=settings.allow_downgrade,
+        refresh_if=changed(*source),
+    )
+    if settings.peermem:
+        write_file(
+            name="GPUDirect RDMA at boot",
+            path="/etc/modules-load.d/rackform-peermem.conf",
+            content="nvidia-peermem\n",
+        )
+    unit = write_file(
+        name="Power limit and persistence at boot",
+        path=f"/etc/systemd/system/{UNIT}",
+        content=render("nvidia_driver", f"{UNIT}.j2", settings),
+    )
+    tell_reboot(
+        name="Reboot",
+        driver_version=settings.driver_version,
+        installed_if=changed(packages),
+    )
+    run_service(name="Power limit and persistence", unit=UNIT, restart_if=changed(unit))
+    if settings.fabric_manager:
+        run_service(
+            name="Fabric Manager", unit="nvidia-fabricmanager.service", restart_if=changed(packages)
+        )
+    if settings.cdi:
+        refresh_cdi(name="GPUs for containers", refresh_if=changed(packages))
+
+
+def _repository(settings: NvidiaDriverSettings) -> list[OperationMeta]:
+    if settings.repository is None:
+        return []
+    return [
+        write_file(
+            name="Key of NVIDIA's repository", path=KEY, content=settings.repository.signing_key
+        ),
+        write_file(
+            name="NVIDIA's repository",
+            path=SOURCE,
+            content=render("nvidia_driver", "nvidia.sources.j2", settings, key=KEY),
+        ),
+    ]

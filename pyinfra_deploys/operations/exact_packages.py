@@ -1,0 +1,94 @@
+"""Debian packages at exact versions, held there."""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.exceptions import OperationError
+from pyinfra.api.facts import FactBase
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+from typing_extensions import override
+
+from pyinfra_deploys.operations.change import never
+from pyinfra_deploys.operations.packages import INSTALL, REPAIR
+from pyinfra_deploys.operations.script import Script
+
+UPDATE = Script(
+    "apt-get update",
+    "for i in $(seq 15); do apt-get -q -o Acquire::http::Timeout=15 update && exit 0;"
+    " sleep 2; done; exit 1",
+)
+HOLD = "apt-mark -q hold"
+
+
+@dataclass(frozen=True)
+class Versioned:
+    version: str
+    held: bool
+    newer: bool
+    """It is newer than what is wanted, as dpkg compares."""
+
+
+class Versions(FactBase[dict[str, Versioned]]):
+    """The installed ones of some packages, each compared with a wanted version by dpkg itself."""
+
+    @override
+    def command(self, wanted: dict[str, str]) -> str:
+        asked = " ".join(f"{name}={version}" for name, version in sorted(wanted.items()))
+        return (
+            f"for w in {asked}; do n=${{w%%=*}}; v=$(dpkg-query -W -f"
+            " '${db:Status-Want} ${db:Status-Status} ${Version}' $n 2>/dev/null) || continue;"
+            ' set -- $v; [ "$2" = installed ] || continue;'
+            ' if dpkg --compare-versions "$3" gt "${w#*=}"; then c=newer; else c=-; fi;'
+            " echo $n $1 $3 $c; done"
+        )
+
+    @staticmethod
+    @override
+    def default() -> dict[str, Versioned]:
+        return {}
+
+    @override
+    def process(self, output: list[str]) -> dict[str, Versioned]:
+        rows = (line.split() for line in output)
+        return {
+            row[0]: Versioned(row[2], held=row[1] == "hold", newer=row[3] == "newer")
+            for row in rows
+            if len(row) == 4  # noqa: PLR2004 - name, want, version, comparison
+        }
+
+
+@operation()
+def install_exact(
+    packages: Mapping[str, str],
+    *,
+    allow_downgrade: bool = False,
+    refresh_if: Callable[[], bool] = never,
+) -> Generator[StringCommand, None, None]:
+    """Bring each package to its exact version and hold it.
+
+    Raises:
+        OperationError: a newer version is installed, and going back is not allowed.
+
+    """
+    present = host.get_fact(Versions, wanted=dict(packages))
+    wrong = {n: v for n, v in packages.items() if n not in present or present[n].version != v}
+    newer = [name for name in wrong if name in present and present[name].newer]
+    if newer and not allow_downgrade:
+        told = ", ".join(f"{n} {present[n].version} (declared {packages[n]})" for n in newer)
+        raise OperationError(
+            f"newer than declared: {told}: declare what is there, or allow going back by "
+            "allow_downgrade"
+        )
+    if wrong:
+        yield REPAIR
+        yield UPDATE
+        options = "--allow-change-held-packages" + (" --allow-downgrades" if newer else "")
+        pinned = (QuoteString(f"{name}={version}") for name, version in sorted(wrong.items()))
+        yield StringCommand(f"{INSTALL} {options}", *pinned)
+    elif refresh_if():
+        yield UPDATE
+    loose = [n for n in packages if n in wrong or not present[n].held]
+    if loose:
+        yield StringCommand(HOLD, *(QuoteString(name) for name in sorted(loose)))

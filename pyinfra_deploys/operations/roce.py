@@ -1,0 +1,57 @@
+"""What RoCE's settings need on a host: the card's RDMA device, and the vendor's tools."""
+
+from collections.abc import Generator
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.exceptions import OperationError
+from pyinfra.api.facts import FactBase
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+from typing_extensions import override
+
+TOOLS = ("mlnx_qos", "cma_roce_tos")
+
+
+class RoceParts(FactBase[set[str]]):
+    """Which of the tools are there, and `device` where the interface has an RDMA device."""
+
+    @override
+    def command(self, interface: str) -> str:
+        return (
+            f"for t in {' '.join(TOOLS)}; do command -v $t >/dev/null && echo $t; done;"
+            f" ls /sys/class/net/{interface}/device/infiniband 2>/dev/null | grep -q . &&"
+            " echo device; true"
+        )
+
+    @staticmethod
+    @override
+    def default() -> set[str]:
+        return set()
+
+    @override
+    def process(self, output: list[str]) -> set[str]:
+        return {line.strip() for line in output}
+
+
+@operation()
+def expect_roce_tools(interface: str) -> Generator[StringCommand, None, None]:
+    """Do nothing where RoCE can be set up.
+
+    Raises:
+        OperationError: what is missing, and where it comes from.
+
+    """
+    found = host.get_fact(RoceParts, interface=interface)
+    if "device" not in found:
+        raise OperationError(
+            f"{interface} has no RDMA device: load its driver (mlx5_ib; 'rdma link' shows it), or "
+            "set fabric.link.rdma to none"
+        )
+    missing = [tool for tool in TOOLS if tool not in found]
+    if missing:
+        raise OperationError(
+            f"{' and '.join(missing)} not found, by which RoCE is set up: install mlnx-tools from "
+            "NVIDIA's DOCA repository (doca-ofed), or set fabric.link.rdma to none"
+        )
+    host.noop("RoCE's tools are there")
+    yield from ()

@@ -1,0 +1,97 @@
+"""A host's network on a real host of the twin: a bad change goes back, the next one works."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from pydantic import JsonValue
+
+from discover.ask import ask
+from lab import nodes, switch
+from lab import twin as twins
+from pyinfra_deploys.client import HostWorker
+from pyinfra_deploys.operations.way_back import SECONDS, UNIT
+from remote import ssh
+from remote.connection import Connection
+from remote.errors import RackformError
+from stack.paths import ROOT
+from tests.lab.test_nodes import Lab
+
+pytestmark = pytest.mark.root
+
+FILE = "/etc/systemd/network/10-rackform-fabric.network"
+GOOD: dict[str, JsonValue] = {
+    "interface": "fab0",
+    "address": "10.75.0.11/24",
+    "mtu_bytes": 4200,
+    "management_address": "10.76.0.11",
+}
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """Make one host of a twin of its own, with its switch."""
+    made = Lab(tmp_path_factory.mktemp("state"))
+    try:
+        twins.claim(made.twin, ROOT)
+    except RackformError as error:
+        pytest.skip(str(error))
+    try:
+        switch.create(made.twin, made.tor)
+        yield nodes.create(made.twin, made.specs[0])
+    finally:
+        twins.down(made.twin, keep_images=False)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[HostWorker]:
+    with HostWorker() as it:
+        it.start()
+        yield it
+
+
+def told(host: Connection, command: str) -> str:
+    return ssh.run(host, command, check=False).stdout.strip()
+
+
+def test_a_bad_change_fails_and_goes_back_by_itself_and_the_next_works(
+    host: Connection, worker: HostWorker
+) -> None:
+    good = {"fabric_link": GOOD}
+    worker.apply(host, good)
+    assert worker.plan(host, good) == []
+    assert told(host, f"systemctl is-active {UNIT}.timer") != "active"
+    assert told(host, "ls /run/rackform/former") == ""
+
+    with pytest.raises(RackformError, match="fab9"):
+        worker.apply(host, {"fabric_link": {**GOOD, "interface": "fab9", "mtu_bytes": 9000}})
+    assert "fab9" in told(host, f"cat {FILE}")
+    assert told(host, f"systemctl is-active {UNIT}.timer") == "active"
+
+    end = time.monotonic() + SECONDS + 30
+    while "fab9" in told(host, f"cat {FILE}"):
+        assert time.monotonic() < end, "the network did not go back"
+        time.sleep(1)
+    wait_until_gone(host)
+    assert worker.plan(host, good) == []
+
+    better = {"fabric_link": {**GOOD, "mtu_bytes": 9000}}
+    worker.apply(host, better)
+    assert worker.plan(host, better) == []
+
+
+def wait_until_gone(host: Connection) -> None:
+    """Wait until what goes back has come to its end."""
+    for _ in range(20):
+        if told(host, f"systemctl is-active {UNIT}.service") not in {"active", "activating"}:
+            return
+        time.sleep(0.5)
+
+
+def test_a_host_of_the_twin_is_discovered(host: Connection) -> None:
+    found = ask(host)
+    assert (found.os_id, found.os_version) == ("debian", "12")
+    assert found.may_sudo
+    assert found.root_writable
+    assert found.gpus == ()
+    assert abs(found.clock_off_s) < 5

@@ -1,0 +1,172 @@
+"""The fabric's link on real cards: which card, RoCE, InfiniBand, and the way back."""
+
+import configparser
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import JsonValue
+from pyinfra.api.exceptions import OperationError
+
+from pyinfra_deploys import registry
+from pyinfra_deploys.operations import way_back
+from pyinfra_deploys.operations.card import Card, Cards, name_card
+from pyinfra_deploys.operations.facts import FileAt, Links, LinkState
+from pyinfra_deploys.operations.files import WriteFile, write_file
+from pyinfra_deploys.operations.rdma import NearestRdma, chosen
+from pyinfra_deploys.operations.roce import RoceParts, expect_roce_tools
+from pyinfra_deploys.templating import render
+from remote.errors import RackformError
+from tests.unit.test_deploys_operations import commands, told
+from tests.unit.test_deploys_settings import FABRIC
+from tests.unit.test_discover_parsers import WITH_NICS
+
+CARDS = [
+    Card("eno1", "0000:03:00.0", "02:00:00:00:00:01"),
+    Card("ens1f0", "0000:17:00.0", "02:00:00:00:00:02"),
+]
+CARD = {"interface": "fab0", "pci": "0000:17:00.0", "mac": None, "management_address": "10.77.0.11"}
+
+
+def cards(**addresses: str) -> dict[type, object]:
+    links = {name: LinkState(1500, up=True, addresses=(a,)) for name, a in addresses.items()}
+    return {Cards: CARDS, Links: links}
+
+
+def test_the_card_of_a_pci_address_gets_the_interface_s_name() -> None:
+    assert told(name_card, cards(), **CARD) == [
+        "ip link set dev ens1f0 down",
+        "ip link set dev ens1f0 name fab0",
+        "ip link set dev fab0 up",
+    ]
+    by_mac = {**CARD, "pci": None, "mac": "02:00:00:00:00:02", "interface": "ens1f0"}
+    assert told(name_card, cards(), **by_mac) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "facts", "said"),
+    [
+        ({"pci": "0000:99:00.0"}, cards(), "no network card is 0000:99:00.0 (there are eno1"),
+        ({"pci": "0000:03:00.0"}, cards(eno1="10.77.0.11/24"), "eno1 (0000:03:00.0) has the manag"),
+        ({"interface": "eno1"}, cards(), "another card than 0000:17:00.0 is called eno1"),
+    ],
+)
+def test_a_card_that_must_not_be_renamed_is_refused(
+    more: dict[str, str], facts: dict[type, object], said: str
+) -> None:
+    with pytest.raises(OperationError) as error:
+        told(name_card, facts, **{**CARD, **more})
+    assert said in str(error.value)
+
+
+def test_cards_are_read() -> None:
+    lines = ["eno1 0000:03:00.0 02:00:00:00:00:01", "ens1f0 0000:17:00.0 02:00:00:00:00:02", "x"]
+    assert Cards().process(lines) == CARDS
+
+
+def fabric(**more: JsonValue) -> Any:
+    return registry.settings("fabric_link", {**FABRIC, **more})
+
+
+def test_the_link_file_names_the_card_by_pci_or_by_mac() -> None:
+    link: Any = configparser.RawConfigParser()
+    link.read_string(render("fabric_link", "fabric.link.j2", fabric(pci="0000:17:00.0")))
+    assert link["Match"]["Path"] == "pci-0000:17:00.0"
+    assert (link["Link"]["Name"], link["Link"]["MTUBytes"]) == ("fab0", "4200")
+    by_mac = render("fabric_link", "fabric.link.j2", fabric(mac="02:00:00:00:00:02"))
+    assert "PermanentMACAddress=02:00:00:00:00:02\n" in by_mac
+
+
+def test_lossless_roce_has_pfc_on_its_priority_and_lossy_has_none() -> None:
+    lossless = render("fabric_link", "roce.sh.j2", fabric(roce={}))
+    assert "mlnx_qos -i $card --trust dscp --pfc 0,0,0,1,0,0,0,0\n" in lossless
+    assert "cma_roce_tos -d $device -t 106\n" in lossless
+    lossy = render("fabric_link", "roce.sh.j2", fabric(roce={"mode": "lossy"}))
+    assert "--pfc 0,0,0,0,0,0,0,0\n" in lossy
+    for text in (lossless, lossy):
+        subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+def test_roce_is_set_up_when_the_card_appears() -> None:
+    text = render("fabric_link", "rackform-roce.service.j2", fabric(interface="ens-1", roce={}))
+    assert r"After=sys-subsystem-net-devices-ens\x2d1.device" in text
+    assert "ExecStart=/etc/rackform/roce.sh" in text
+
+
+def test_roce_without_its_device_or_tools_is_refused_with_the_remedy() -> None:
+    every = {"mlnx_qos", "cma_roce_tos", "device"}
+    assert told(expect_roce_tools, {RoceParts: every}, interface="fab0") == []
+    with pytest.raises(OperationError, match="fab0 has no RDMA device"):
+        told(expect_roce_tools, {RoceParts: set()}, interface="fab0")
+    with pytest.raises(OperationError, match="mlnx_qos not found"):
+        told(expect_roce_tools, {RoceParts: every - {"mlnx_qos"}}, interface="fab0")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"pci": "0000:17:00.0", "mac": "02:00:00:00:00:02"}, "both name the card"),
+        ({"roce": {}, "infiniband": {}}, "two fabrics"),
+        ({"infiniband": {}, "mtu_bytes": 9000}, "(datagram) has at most 4092"),
+        ({"infiniband": {"mode": "connected"}, "mtu_bytes": 65535}, "at most 65520"),
+        ({"pci": "17:00.0"}, "fabric_link.pci"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    more: dict[str, JsonValue], said: str
+) -> None:
+    with pytest.raises(RackformError) as error:
+        fabric(**more)
+    assert said in str(error.value)
+
+
+def test_the_devices_nearest_to_the_gpus_are_asked_of_the_host() -> None:
+    near = NearestRdma().process(WITH_NICS.splitlines())
+    assert near == ["mlx5_0", "mlx5_1"]
+    assert chosen(["nearest"], near) == near
+    assert chosen(["mlx5_3:1"], near) == ["mlx5_3:1"]
+    with pytest.raises(OperationError, match="'nvidia-smi topo -m' shows none"):
+        chosen(["nearest"], [])
+
+
+def shell(script: str) -> None:
+    subprocess.run(["sh", "-eu", "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("before", ["old\n", None])
+def test_a_file_goes_back_to_what_it_was_or_to_nothing(
+    before: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(way_back, "FORMER", str(tmp_path / "former"))
+    file = tmp_path / "10-fabric.network"
+    if before:
+        file.write_text(before)
+    shell(way_back.keep(str(file)))
+    file.write_text("new\n")
+    shell(way_back.keep(str(file)))  # a second run before the first was confirmed
+    file.write_text("newer\n")
+    shell(way_back._restore(str(file)))
+    assert (file.read_text() if file.exists() else None) == before
+
+
+def test_the_way_back_puts_addresses_and_mtu_back_and_is_valid_shell() -> None:
+    former = LinkState(1500, up=True, addresses=("10.78.0.11/24", "10.78.0.99/24"))
+    armed = way_back.arm("fab0", former, ["/etc/systemd/network/a b.network"]).get_raw_value()
+    subprocess.run(["sh", "-n"], input=armed, text=True, check=True)
+    assert "--on-active=60" in armed
+    inner = next(word for word in shlex.split(armed) if "networkctl reload" in word)
+    subprocess.run(["sh", "-n"], input=inner, text=True, check=True)
+    lines = inner.splitlines()
+    assert lines.index("networkctl reload") < lines.index("ip link set dev fab0 mtu 1500")
+    assert "ip addr replace 10.78.0.99/24 dev fab0" in lines
+
+
+def test_only_a_network_file_keeps_its_former_self() -> None:
+    (kept,) = commands(write_file, {FileAt: None}, path="/etc/x", content="a", keep_former=True)
+    (plain,) = commands(write_file, {FileAt: None}, path="/etc/x", content="a")
+    assert isinstance(kept, WriteFile)
+    assert "/run/rackform/former/x.absent" in kept.get_raw_value()
+    assert "former" not in plain.get_raw_value()
+    subprocess.run(["sh", "-n"], input=kept.get_raw_value(), text=True, check=True)
