@@ -213,7 +213,7 @@ def test_a_host_key_is_pinned_only_by_its_fingerprint_or_a_person(
         key = shown("127.0.0.1", loopback.port)
     options = asked(tmp_path / "x")
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
-    with pytest.raises(InputError, match=f"add --accept-host-key {key.fingerprint}"):
+    with pytest.raises(InputError, match=re.escape(f"add --accept-host-key {key.fingerprint}")):
         work._accepted(key, None, options)
     accepting = replace(options, accepted=[key.fingerprint])
     assert work._accepted(key, None, accepting) == loopback.public_host_key
