@@ -29,6 +29,9 @@ from stack.load import SiteError, load_site, read_stack
 from stack.paths import ROOT, stack_dir
 
 _COLOURS = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+SSH_PORT = 22
+_USERS = {"cumulus": "cumulus"}
+"""The login that a switch's system comes with, where that isn't admin."""
 _SWITCH = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,11})=(?P<os>\w+)@(?P<address>[\d.]+)")
 
 
@@ -72,7 +75,9 @@ def discover(options: Options) -> Report:
         raise InputError(f"{path} is there already: choose another --name, or overwrite by --force")
     key_file = options.key or _stack_key(options)
     switches = [_switch(text) for text in options.switches]
-    keys = _host_keys([*addresses, *(switch.address for switch in switches)], options)
+    asked = [(address, options.port) for address in addresses]
+    asked += [(switch.address, SSH_PORT) for switch in switches]
+    keys = _host_keys(asked, options)
     machines = ask_all(
         [
             Connection(
@@ -136,7 +141,8 @@ def _switch(text: str) -> SwitchWish:
             f"--switch {text}: write NAME=OS@ADDRESS, where OS is one of {', '.join(LIMITS)}: "
             "tor1=sonic@192.168.20.5"
         )
-    return SwitchWish(found["name"], found["os"], found["address"])
+    user = _USERS.get(found["os"], "admin")
+    return SwitchWish(found["name"], found["os"], found["address"], user)
 
 
 def _keyed(switch: SwitchWish, keys: dict[str, str]) -> SwitchWish:
@@ -144,12 +150,12 @@ def _keyed(switch: SwitchWish, keys: dict[str, str]) -> SwitchWish:
     return SwitchWish(*parts, keys[switch.address])
 
 
-def _host_keys(addresses: Sequence[str], options: Options) -> dict[str, str]:
+def _host_keys(asked: Sequence[tuple[str, int]], options: Options) -> dict[str, str]:
     """Show every host key; return those that are accepted, by a person or by their fingerprint."""
     pinned = _pinned(options.name)
     return {
-        address: _accepted(shown(address, options.port), pinned.get(address), options)
-        for address in addresses
+        address: _accepted(shown(address, port), pinned.get(address), options)
+        for address, port in asked
     }
 
 

@@ -109,12 +109,23 @@ def _nics(told: Mapping[str, str]) -> Iterable[Nic]:
 
 
 def _networkctl(text: str) -> dict[str, list[Neighbour]]:
-    """Read `networkctl lldp --no-legend`: link, chassis, system name, capabilities, port."""
+    """Read `networkctl lldp` by its heading: the order of columns differs between versions."""
+    lines = text.splitlines()
+    head = next((line for line in lines if line.startswith("LINK ")), None)
+    if head is None:
+        return {}
+    starts = [found.start() for found in re.finditer(r"\S+", head)]
+    names = head.split()
     found: dict[str, list[Neighbour]] = {}
-    for cells in (line.split() for line in text.splitlines() if not line.startswith("{")):
-        if len(cells) >= 5:  # noqa: PLR2004 - the five columns
-            heard = Neighbour(system_name=cells[2], port_id=cells[4])
-            found.setdefault(cells[0], []).append(heard)
+    for line in lines[lines.index(head) + 1 :]:
+        ends = [*starts[1:], None]
+        cells = {n: line[a:b].strip() for n, a, b in zip(names, starts, ends, strict=True)}
+        if not cells["LINK"]:
+            break  # the count of neighbours stands below an empty line
+        heard = Neighbour(
+            system_name=cells.get("SYSTEM-NAME", ""), port_id=cells.get("PORT-ID", "")
+        )
+        found.setdefault(cells["LINK"], []).append(heard)
     return found
 
 

@@ -41,7 +41,7 @@ s nics; for d in "$sys"/class/net/*; do [ -e "$d/device" ] || continue
 s rdma; for d in "$sys"/class/infiniband/*; do [ -e "$d/device" ] || continue
   for n in "$d"/device/net/*; do echo "$(basename "$d") $(basename "$n")"; done; done
 s acs; as_root lspci -vv | grep -c 'ACSCtl:.*\(ReqRedir+\|CmpltRedir+\)'
-s lldp; as_root lldpctl -f json0 || networkctl lldp --no-pager --no-legend
+s lldp; as_root lldpctl -f json0 || networkctl lldp --no-pager
 s disks; lsblk -J -b -d -o NAME,SIZE,TYPE,ROTA,MODEL
 s power; as_root ipmitool sdr type 'Power Supply'
 } 2>/dev/null

@@ -10,7 +10,7 @@ from fabric.changes import told as told_by
 from fabric.protocol import DesiredSwitch, Ecn, Neighbour, PortState, RoceState, SwitchState
 
 DEFAULT_MTU_BYTES = 1500
-_FLAGS = {"qos trust dscp": "trust_dscp", "priority-flow-control on": "pfc_on"}
+_FLAGS = {"priority-flow-control on": "pfc_on"}
 _OWN = ("end", "no lldp run", "hostname ")
 _MTU = re.compile(r"mtu (\d+)")
 _PFC = re.compile(r"priority-flow-control priority (\d) no-drop")
@@ -32,7 +32,8 @@ class _Port:
     mtu_bytes: int = DEFAULT_MTU_BYTES
     description: str = ""
     enabled: bool = True
-    trust_dscp: bool = False
+    trust_dscp: bool | None = None
+    routed: bool = False
     pfc_on: bool = False
     pfc: set[int] = field(default_factory=set)
     ecn: dict[int, Ecn] = field(default_factory=dict)
@@ -51,6 +52,9 @@ class _Port:
         self.queue = None
         if queue := _QUEUE.fullmatch(words):
             self.queue = int(queue[1])
+        elif words == "no switchport":
+            self.routed = True
+            self.rest.append(words)
         elif not self._set(words) and words and words != "!":
             self.rest.append(words)
 
@@ -64,6 +68,8 @@ class _Port:
             self.pfc.add(int(lossless[1]))
         elif words == "shutdown":
             self.enabled = False
+        elif words.startswith("qos trust "):
+            self.trust_dscp = words == "qos trust dscp"
         elif words in _FLAGS:
             setattr(self, _FLAGS[words], True)
         else:
@@ -80,7 +86,9 @@ class _Port:
 
     def roce(self) -> RoceState:
         pfc = frozenset(self.pfc) if self.pfc_on else frozenset[int]()
-        return RoceState(trust_dscp=self.trust_dscp, pfc=pfc, ecn=self.ecn)
+        # A routed port trusts DSCP unless it is told otherwise, and doesn't show that.
+        trusts = self.routed if self.trust_dscp is None else self.trust_dscp
+        return RoceState(trust_dscp=trusts, pfc=pfc, ecn=self.ecn)
 
 
 def long_name(port: str) -> str:

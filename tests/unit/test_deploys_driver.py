@@ -1,6 +1,7 @@
 """NVIDIA's driver: refused before anything changes, pinned, held, and told when to reboot."""
 
 import configparser
+import copy
 import subprocess
 from typing import Any
 
@@ -225,7 +226,12 @@ NVIDIA = {"driver_version": "580.159.04", "packages": {"nvidia-open": "580.159.0
 
 def rig(**changes: object) -> Site:
     return load_site(
-        real({"nvidia": NVIDIA, **{k.replace("__", "."): v for k, v in changes.items()}})
+        real(
+            {
+                "nvidia": copy.deepcopy(NVIDIA),
+                **{k.replace("__", "."): v for k, v in changes.items()},
+            }
+        )
     )
 
 
@@ -254,7 +260,7 @@ def test_fabric_manager_comes_only_to_hosts_with_nvswitch() -> None:
 
 
 def test_fabric_manager_of_another_version_is_refused_in_the_site() -> None:
-    site = real({"nvidia": {**NVIDIA, "fabric_manager": "570.1-1"}})
+    site = real({"nvidia": {**copy.deepcopy(NVIDIA), "fabric_manager": "570.1-1"}})
     assert "and NVSwitch needs both equal" in only_error(site)
 
 

@@ -173,9 +173,23 @@ def test_a_whole_machine_is_read() -> None:
     assert gpu_link(found) == "nvlink4"
 
 
-def test_networkctl_tells_neighbours_where_lldpd_is_not_there() -> None:
-    found = a_machine(lldp="ens1f0 b4:a9:fc:00:00:01 tor1 -----b--r-- Ethernet1/1 uplink")
-    assert found.nics[1].neighbour == "tor1 Ethernet1/1"
+# As systemd 252 (Debian 12) and 255 (Ubuntu 24.04) print it.
+OLD_LLDP = """\
+LINK   CHASSIS-ID        SYSTEM-NAME CAPS        PORT-ID     PORT-DESCRIPTION
+ens1f0 b4:a9:fc:00:00:01 tor1        ..b........ {}   uplink of gpu
+
+1 neighbors listed."""
+NEW_LLDP = """\
+LINK   SYSTEM-NAME SYSTEM-DESCRIPTION CHASSIS-ID        PORT-ID     PORT-DESCRIPTION CAPS
+ens1f0 tor1        Arista Networks    b4:a9:fc:00:00:01 {}   uplink           ..b........
+
+1 neighbor(s) listed."""
+
+
+@pytest.mark.parametrize("text", [OLD_LLDP, NEW_LLDP])
+def test_networkctl_tells_neighbours_where_lldpd_is_not_there(text: str) -> None:
+    found = a_machine(lldp=text.format("Ethernet1"))
+    assert found.nics[1].neighbour == "tor1 Ethernet1"
 
 
 @pytest.mark.parametrize(

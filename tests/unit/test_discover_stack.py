@@ -24,7 +24,15 @@ from stack.load import load_site
 from stack.schema import Rdma, Site
 from tests.unit.loopback_ssh import Loopback, serving
 from tests.unit.site_examples import HOST_KEY as KEY
-from tests.unit.test_discover_parsers import FIXTURES, WITH_NICS, a_machine, answered, recorded
+from tests.unit.test_discover_parsers import (
+    FIXTURES,
+    NEW_LLDP,
+    OLD_LLDP,
+    WITH_NICS,
+    a_machine,
+    answered,
+    recorded,
+)
 
 
 def second(**parts: str) -> Machine:
@@ -128,8 +136,10 @@ def test_the_stack_file_is_a_valid_site_whose_choices_are_explained() -> None:
 
 
 def test_a_switch_that_lldp_hears_gets_its_ports() -> None:
-    heard = "ens1f0 b4:a9:fc:00:00:01 tor1 -----b--r-- Ethernet{} uplink"
-    machines = [a_machine(lldp=heard.format(0)), second(lldp=heard.format(4))]
+    machines = [
+        a_machine(lldp=OLD_LLDP.format("Ethernet0")),
+        second(lldp=NEW_LLDP.format("Ethernet4")),
+    ]
     switch = SwitchWish("tor1", "sonic", "192.168.20.5", host_key=KEY)
     found = site(stack_file(machines, wishes(switches=[switch])))
     assert found.switches["tor1"].ports == {"Ethernet0": "gpu1.ens1f0", "Ethernet4": "gpu2.ens1f0"}
@@ -213,7 +223,7 @@ def test_a_host_key_is_pinned_only_by_its_fingerprint_or_a_person(
         key = shown("127.0.0.1", loopback.port)
     options = asked(tmp_path / "x")
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
-    with pytest.raises(InputError, match=f"add --accept-host-key {key.fingerprint}"):
+    with pytest.raises(InputError, match=re.escape(f"add --accept-host-key {key.fingerprint}")):
         work._accepted(key, None, options)
     accepting = replace(options, accepted=[key.fingerprint])
     assert work._accepted(key, None, accepting) == loopback.public_host_key

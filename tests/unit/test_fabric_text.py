@@ -101,3 +101,11 @@ def test_only_ethernet_ports_are_read_and_other_sections_do_not_leak_into_them()
 
 def test_a_commit_timer_is_written_in_hours_minutes_and_seconds() -> None:
     assert [eos_text.timer(s) for s in (1, 120, 3661)] == ["00:00:01", "00:02:00", "01:01:01"]
+
+
+def test_a_routed_port_trusts_dscp_without_saying_so() -> None:
+    text = "interface Ethernet1\n   no switchport\ninterface Ethernet2\n   qos trust cos\n"
+    roce = eos_text.running(text).roce
+    assert roce["Ethernet1"].trust_dscp
+    assert not roce["Ethernet2"].trust_dscp
+    assert eos_text.running(text).rest == [("Ethernet1", "no switchport")]
