@@ -17,6 +17,8 @@ from stack.errors import InputError
 ARCHITECTURE = "amd64"
 UPDATE_TIMEOUT_S = 300
 DOWNLOAD_TIMEOUT_S = 1200
+LISTS_BYTES = 40_000_000
+"""What the package lists of one suite take, somewhat rounded up."""
 
 
 class Apt:
@@ -177,6 +179,7 @@ def fetch(
             return found, []
         megabytes = sum(p.size for p in missing) / 1e6
         progress(f"downloading {len(missing)} Debian packages ({megabytes:.0f} MB)")
+        store.need(LISTS_BYTES + sum(p.size for p in missing))  # apt waits on a full disk
         with store.scratch("debs") as folder:
             apt = Apt(store.path / "apt", suite)
             apt.update()

@@ -125,20 +125,28 @@ def _find_or_make(
     definition = declaration.load(name, variant)
     lock = lock_model.read(definition, store=store.path, replaced_by=sources.locks)
     key = input_hash(definition, lock)
-    if (known := indexed(store.path, key)) and not check(known.digest, store.path):
+    if known := _whole(key, store):
         return key, known.all_cached()
     store.refuse_full_disk(_room(lock), f"building {name}/{variant}")
     lock = _obtainable(definition, lock, store, progress, sources)
     key = input_hash(definition, lock)
     with store.locked(f"image-{key}"):
-        known = indexed(store.path, key)
-        if known and not check(known.digest, store.path):
-            return key, known.all_cached()  # another build made it while this one waited
+        if known := _whole(key, store):  # another build made it while this one waited
+            return key, known.all_cached()
         found = _make(definition, lock, store, progress)
         lock_model.remember(lock, store)
         store.write_json("index", key, found.all_cached().model_dump_json() + "\n")
     layout.write(store)
     return key, found
+
+
+def _whole(key: str, store: Store) -> Indexed | None:
+    """Return the image made from these inputs if all of it is in the store as it was made."""
+    known = indexed(store.path, key)
+    if known is None or check(known.digest, store.path):
+        return None
+    beside = [blob for blob in (known.sbom, known.sbom_manifest) if blob]
+    return None if any(store.problem(blob) for blob in beside) else known
 
 
 def _make(definition: Definition, lock: Lock, store: Store, progress: Progress) -> Indexed:

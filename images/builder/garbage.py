@@ -9,7 +9,7 @@ from images.builder import index, layout, lock_model, oci
 from images.builder.bundle import EMPTY
 from images.builder.index import Indexed
 from images.builder.lock_model import Lock
-from images.builder.oci import Layer
+from images.builder.oci import read_layer
 from images.builder.recipe import tools_folder
 from images.builder.store import Store, remove
 from remote.errors import RackformError
@@ -106,8 +106,8 @@ def _blobs(store: Store, images: list[Indexed], digests: set[str]) -> set[str]:
 
 def _layer_records(store: Store, blobs: set[str]) -> Iterator[tuple[str, Path]]:
     for path in _entries(store, "layers"):
-        layer = Layer.model_validate_json(path.read_text(encoding="utf-8"))
-        if _hex(layer.digest) not in blobs:
+        layer = read_layer(path.read_text(encoding="utf-8"))
+        if layer is None or _hex(layer.digest) not in blobs:
             yield "index", path
 
 

@@ -35,10 +35,17 @@ class HashingWriter(io.RawIOBase):
     def __init__(self, handle: BinaryIO) -> None:
         self._handle = handle
         self._hash = hashlib.sha256()
+        self._given_up = False
 
     def write(self, data: Buffer) -> int:
+        if self._given_up:  # tarfile writes its end even when the disk has just been full
+            return len(memoryview(data))
         self._hash.update(data)
-        return self._handle.write(data)
+        try:
+            return self._handle.write(data)
+        except OSError:
+            self._given_up = True
+            raise
 
     @property
     def digest(self) -> str:

@@ -136,10 +136,8 @@ def last(definition: Definition) -> Lock | None:
 def _read_file(definition: Definition, store: Path) -> Lock:
     lock, claimed = _parsed(definition)
     if lock.sha256 != claimed:
-        kept = store / "lockfiles" / f"{claimed}.json"
         what = "its checksum doesn't hold"
-        if kept.exists():
-            before = Lock.model_validate_json(kept.read_text(encoding="utf-8"))
+        if before := recall(claimed, store):
             altered = _pin_changes(before, lock)
             altered += _declared_changes(before.declared, lock.declared)
             what = _told(altered)
@@ -205,14 +203,17 @@ def write(definition: Definition, lock: Lock, store: Store) -> LockChange:
 
 def remember(lock: Lock, store: Store) -> None:
     """Keep a lock in the store: what a generation was made from, and what an edited one was."""
-    if store.read_json("lockfiles", lock.sha256) is None:
+    if recall(lock.sha256, store.path) is None:
         store.write_json("lockfiles", lock.sha256, lock.model_dump_json() + "\n")
 
 
 def recall(sha256: str, store: Path) -> Lock | None:
     """Return a lock that this store has built or written, by its checksum."""
-    kept = store / "lockfiles" / f"{sha256}.json"
-    return Lock.model_validate_json(kept.read_text(encoding="utf-8")) if kept.exists() else None
+    try:
+        kept = (store / "lockfiles" / f"{sha256}.json").read_text(encoding="utf-8")
+        return Lock.model_validate_json(kept)
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def write_local(folder: Path, definition: Definition, replaced: Lock, lock: Lock) -> None:

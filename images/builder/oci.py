@@ -3,7 +3,7 @@
 import json
 import time
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from images.builder.declaration import Definition, Variant
 from images.builder.layers import EPOCH
@@ -26,6 +26,14 @@ class Layer(BaseModel):
     digest: str
     size_bytes: int
     cached: bool = True
+
+
+def read_layer(text: str | None) -> Layer | None:
+    """Return the layer that a record of the store tells of; None without a whole record."""
+    try:
+        return Layer.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
 
 
 class Manifest(BaseModel):

@@ -8,7 +8,7 @@ from images.builder import apt, rootfs
 from images.builder.declaration import Debian, Definition, Method
 from images.builder.layers import write_files
 from images.builder.lock_model import DebianPackage, Lock
-from images.builder.oci import Layer
+from images.builder.oci import Layer, read_layer
 from images.builder.python_env import Group, PythonLayers
 from images.builder.store import Store, hash_of
 from remote.errors import RackformError
@@ -83,17 +83,15 @@ class Recipe:
 
     def _stored(self, key: str) -> Layer | None:
         """Return the whole layer that the store has for these inputs."""
-        stored = self.store.read_json("layers", key)
-        layer = Layer.model_validate_json(stored) if stored else None
+        layer = read_layer(self.store.read_json("layers", key))
         return layer if layer and not self.store.problem(layer.digest) else None
 
     def _layer(self, name: str, key: str, write: Callable[[Path], str]) -> Layer:
         """Return the layer made from the inputs that `key` is the hash of, making it if needed."""
         self.keys.append(key)
         with self.store.locked(f"layer-{key}"):
-            stored = self.store.read_json("layers", key)
-            if stored:
-                layer = Layer.model_validate_json(stored)
+            layer = read_layer(self.store.read_json("layers", key))
+            if layer:
                 wrong = self.store.problem(layer.digest)
                 if not wrong:
                     return layer.model_copy(update={"name": name, "cached": True})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 
 from images.builder import upstream, wheels
-from images.builder.apt import Apt
+from images.builder.apt import LISTS_BYTES, Apt
 from images.builder.declaration import Debian, Definition, Method
 from images.builder.lock_model import DebianPackage, Lock, Wheel
 from images.builder.store import Store
@@ -53,6 +53,7 @@ def _debian(
 ) -> tuple[list[DebianPackage], list[DebianPackage]]:
     folder = store.path / "apt"
     before = _kept([*keep.debian, *keep.tools] if keep else (), upgrade)
+    store.need(LISTS_BYTES)
     with store.locked("apt"):
         apt = Apt(folder, debian.suite, debian.without, before)
         apt.update()

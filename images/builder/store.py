@@ -117,6 +117,16 @@ class Store:
                 finally:
                     os.close(handle)
 
+    def need(self, size_bytes: int) -> None:
+        """Refuse to begin what can't be finished.
+
+        Raises:
+            RackformError: the disk has less left than this.
+
+        """
+        if shutil.disk_usage(self.path).free < size_bytes:
+            raise _full(self.path)
+
     def put(self, data: bytes) -> Blob:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if not self.blob(digest).exists() or self.problem(digest):

@@ -53,3 +53,31 @@ def test_an_image_is_the_same_in_another_year_folder_time_zone_locale_and_umask(
     report = json.loads(done.stdout)
     assert not any(layer["cached"] for layer in report["layers"])
     assert report["digest"] == DIGESTS[f"{image}/default"]
+
+
+_ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=$1 tmpfs "$2"
+shift 2
+"$@"; echo "first $?"
+mount -o remount,size=600m tmpfs "$RACKFORM_STORE"
+"$@"; echo "then $?"
+"""
+
+
+@pytest.mark.parametrize("size", ["3m", "70m", "90m"])
+def test_a_disk_that_fills_up_is_told_and_a_larger_one_is_built_on(
+    size: str, tmp_path: Path
+) -> None:
+    """The disk is too small for the packages, or fills while a layer is put together."""
+    store = tmp_path / "store"
+    store.mkdir()
+    build = [sys.executable, "-P", "-m", "cli", "build", "redis"]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", _ON_A_SMALL_DISK, "sh", size, store, *build],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "RACKFORM_STORE": str(store)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["first", "1", "then", "0"], done.stderr
+    assert f"the disk of {store} is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert DIGESTS["redis/default"] in done.stderr

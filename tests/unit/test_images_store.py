@@ -124,12 +124,18 @@ def test_a_tool_that_meets_a_full_disk_is_told_as_such(
 
 
 @pytest.mark.parametrize("content", ["", "{}", "not json"])
-def test_a_corrupt_index_entry_is_made_again(store: Path, content: str) -> None:
+def test_whatever_of_the_store_is_corrupt_the_next_build_is_whole(
+    store: Path, content: str
+) -> None:
     built = builder.build("small", "default", store, _silent)
-    (store / "index" / f"{built.input_hash}.json").write_text(content)
-    again = builder.build("small", "default", store, _silent)
-    assert again.digest == built.digest
-    assert all(layer.cached for layer in again.layers)
+    folders = ("index", "layers", "lockfiles", "ok", "blobs/sha256")
+    for path in [path for folder in folders for path in (store / folder).iterdir()]:
+        path.write_text(content)
+        again = builder.build("small", "default", store, _silent)
+        assert again.digest == built.digest, path
+        assert builder.check(again.digest, store) == [], path
+        assert builder.sbom_document(again.input_hash, store), path
+        builder.garbage(Store(store), Needed())
 
 
 def test_a_changed_file_makes_one_layer_anew(tmp_path: Path, store: Path) -> None:
