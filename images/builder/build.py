@@ -127,7 +127,7 @@ def _find_or_make(
     key = input_hash(definition, lock)
     if known := _whole(key, store):
         return key, known.all_cached()
-    store.refuse_full_disk(_room(lock), f"building {name}/{variant}")
+    store.need(_room(lock))
     lock = _obtainable(definition, lock, store, progress, sources)
     key = input_hash(definition, lock)
     with store.locked(f"image-{key}"):

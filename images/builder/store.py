@@ -46,16 +46,6 @@ class Store:
         for folder in FOLDERS:
             (path / folder).mkdir(parents=True, exist_ok=True)
 
-    def refuse_full_disk(self, needed_bytes: int, what: str) -> None:
-        """Raise where the disk has less room than `what` needs: on a full one apt hangs."""
-        free = shutil.disk_usage(self.path).free
-        if free < needed_bytes:
-            raise RackformError(
-                f"{self.path} has {free / 1e6:.0f} MB free, and {what} needs"
-                f" {needed_bytes / 1e6:.0f} MB: free some, or set RACKFORM_STORE to a folder on a"
-                " larger disk"
-            )
-
     def blob(self, digest: str) -> Path:
         return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
@@ -125,7 +115,7 @@ class Store:
 
         """
         if shutil.disk_usage(self.path).free < size_bytes:
-            raise _full(self.path)
+            raise _full(self.path, size_bytes)
 
     def put(self, data: bytes) -> Blob:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -218,10 +208,15 @@ def told_when_full(path: Path) -> Iterator[None]:
         raise _full(path) from None
 
 
-def _full(path: Path) -> RackformError:
-    free = shutil.disk_usage(path).free / 1e6
+def _full(path: Path, needed_bytes: int = 0) -> RackformError:
+    free = f"{shutil.disk_usage(path).free / 1e6:.0f} MB free"
+    room = (
+        f"too full ({free}, {needed_bytes / 1e6:.0f} MB needed)"
+        if needed_bytes
+        else f"full ({free})"
+    )
     return RackformError(
-        f"the disk of {path} is full ({free:.0f} MB free): free some ('./rackform gc' clears what "
+        f"the disk of {path} is {room}: free some ('./rackform gc' clears what "
         "nothing needs), or set RACKFORM_STORE to a folder on a larger disk, then run this again"
     )
 

@@ -64,7 +64,7 @@ def test_a_disk_without_room_for_a_build_is_refused_before_anything_is_fetched(
     full = shutil.disk_usage(tmp_path)._replace(free=99_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     told: list[str] = []
-    with pytest.raises(RackformError, match=r"has 99 MB free, and building small/default needs 1"):
+    with pytest.raises(RackformError, match=r"too full \(99 MB free, 1\d\d MB needed\)"):
         builder.build("small", "default", tmp_path / "store", told.append)
     assert told == []
 
