@@ -35,7 +35,7 @@ class Sonic(LinuxSwitch):
         return sonic_text.running(self._config())
 
     def _startup(self) -> Running | None:
-        return sonic_text.running(self._json("cat", _SAVED))
+        return sonic_text.running(self._json("sudo", "cat", _SAVED))
 
     def _connected(self) -> set[str]:
         return sonic_text.connected(self._run("show", "interfaces", "status"))
@@ -47,9 +47,8 @@ class Sonic(LinuxSwitch):
         return told_by(due, lambda port: port, sonic_text.word)
 
     def _clear_the_way(self) -> None:
-        waiting = sonic_text.timers(
-            self._run("systemctl", "list-units", "--type=timer", "--all", "--plain", "--no-legend")
-        )
+        units = ("--type=timer", "--all", "--full", "--plain", "--no-legend")
+        waiting = sonic_text.timers(self._run("systemctl", "list-units", *units))
         for unit, what in waiting.items():
             if unit.startswith(PREFIX):
                 self._go_back(unit)

@@ -11,8 +11,10 @@ from remote.errors import RackformError
 POLL_S = 0.05
 
 
-def wait_login(connection: Connection, folder: Path, *, timeout_s: float) -> None:
-    """Wait for an SSH server with the pinned key that takes the controller's.
+def wait_login(
+    connection: Connection, folder: Path, *, timeout_s: float, command: str = "true"
+) -> None:
+    """Wait for an SSH server with the pinned key that takes the controller's and runs a command.
 
     Raises:
         RackformError: not within the time, or the machine ended; with the console's last lines.
@@ -27,7 +29,7 @@ def wait_login(connection: Connection, folder: Path, *, timeout_s: float) -> Non
                 f"{connection.address}; its console says:\n{processes.log_tail(folder)}"
             )
         if banner(connection):
-            answer = greet(connection, folder)
+            answer = greet(connection, folder, command)
             if answer is None:
                 return
             why = answer
@@ -49,16 +51,10 @@ def banner(connection: Connection) -> bool:
         return False
 
 
-def greet(connection: Connection, folder: Path) -> str | None:
+def greet(connection: Connection, folder: Path, command: str = "true") -> str | None:
     """Log in once; return why it failed, or None."""
-    # A switch has no `true`: that its command line answers is enough.
     try:
-        run(
-            connection,
-            folder,
-            "true" if connection.user == "root" else "show version",
-            timeout_s=20,
-        )
+        run(connection, folder, command, timeout_s=20)
     except RackformError as error:
         return str(error)
     return None

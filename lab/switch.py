@@ -20,6 +20,13 @@ from remote.errors import RackformError
 
 SPEC, CLI, AUTHORIZED = "spec.json", "cli.json", "authorized_keys"
 CLI_PORT = 22
+GREETING = {
+    "eos": "show version",
+    "onyx": "show version",
+    "cumulus": "true",
+    "sonic": "show version",
+}
+"""What each network OS answers to whoever may log in: not all have a `true`."""
 
 
 def create(twin: Twin, spec: SwitchSpec, *, timeout_s: float = 30) -> Connection:
@@ -41,7 +48,7 @@ def create(twin: Twin, spec: SwitchSpec, *, timeout_s: float = 30) -> Connection
             processes.stop(folder, spec.name, timeout_s=10)
         _start(folder, spec)
         connection = spec.connection(host_key)
-        wait_login(connection, folder, timeout_s=timeout_s)
+        wait_login(connection, folder, timeout_s=timeout_s, command=GREETING[spec.os])
         return connection
 
 

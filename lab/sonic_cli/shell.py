@@ -17,7 +17,7 @@ from lab.switch_cli.server import Done
 
 _USAGE = "Usage: {0} [OPTIONS] COMMAND [ARGS]...\nTry '{0} -h' for help.\n\nError: No such command"
 _CHANGING = ("config", "systemctl", "systemd-run")
-_TIMERS = ["systemctl", "list-units", "--type=timer", "--all", "--plain", "--no-legend"]
+_TIMERS = ["systemctl", "list-units", "--type=timer", "--all", "--full", "--plain", "--no-legend"]
 _UNIT = re.compile(r"--unit=([A-Za-z0-9_.-]+)")
 _AFTER = re.compile(r"--on-active=(\d+)")
 

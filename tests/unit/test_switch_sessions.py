@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.switch import GREETING
 from lab.switch_cli.lldp import Table
 from lab.switch_cli.settings import Settings
 from lab.switch_cli.store import Store
-from lab.switch_cli.systems import World, speaking
+from lab.switch_cli.systems import Speaking, World, speaking
 from tests.unit.switch_twin import MAX_MTU_BYTES, PORTS, Clock, FakePorts, System, announced
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "switches"
@@ -89,7 +90,7 @@ sudo config checkpoint rackform-1
 sudo config list-checkpoints
 sudo systemd-run --unit=rackform-1 --on-active=60 --timer-property=AccuracySec=1s \
 config rollback rackform-1
-systemctl list-units --type=timer --all --plain --no-legend
+systemctl list-units --type=timer --all --full --plain --no-legend
 sudo systemctl stop rackform-1.timer
 sudo systemctl stop rackform-1.timer
 sudo config rollback rackform-2
@@ -107,8 +108,7 @@ exit
 }
 
 
-@pytest.mark.parametrize("system", SESSIONS)
-def test_a_session_prints_what_it_always_printed(system: System, tmp_path: Path) -> None:
+def made(system: System, folder: Path) -> tuple[Speaking, Table]:
     clock = Clock()
     table, ports = Table(clock), FakePorts(PORTS[system])
     settings = Settings.model_validate(
@@ -123,7 +123,12 @@ def test_a_session_prints_what_it_always_printed(system: System, tmp_path: Path)
             "max_mtu_bytes": MAX_MTU_BYTES[system],
         }
     )
-    spoken = speaking(settings, World(ports, Store(tmp_path), "boot/1", table, clock))
+    return speaking(settings, World(ports, Store(folder), "boot/1", table, clock)), table
+
+
+@pytest.mark.parametrize("system", SESSIONS)
+def test_a_session_prints_what_it_always_printed(system: System, tmp_path: Path) -> None:
+    spoken, table = made(system, tmp_path)
     terminal = spoken.login("admin", "vty1")
     table.heard(PORTS[system][0], announced("head", "fab0"))
     transcript = []
@@ -135,3 +140,9 @@ def test_a_session_prints_what_it_always_printed(system: System, tmp_path: Path)
         file.write_text(text)
     assert terminal.closed
     assert text == file.read_text()
+
+
+@pytest.mark.parametrize("system", PORTS)
+def test_every_switch_answers_what_the_twin_greets_it_with(system: System, tmp_path: Path) -> None:
+    spoken, _ = made(system, tmp_path)
+    assert spoken.login("admin", "vty1").execute(GREETING[system], "").status == 0
