@@ -1,6 +1,7 @@
 """Root file systems from exactly the locked Debian packages, offline."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -164,6 +165,8 @@ def _run(command: list[str], timeout_s: float) -> None:
     finally:
         os.umask(before)
     if done.returncode:
+        if (full := os.strerror(errno.ENOSPC)) in done.stderr:
+            raise RackformError(f"{command[0]} failed: {full}")
         told = [line for line in done.stderr.splitlines() if not line.startswith("E: ")]
         last = " | ".join(line[:300] for line in told[-12:])
         raise RackformError(f"{command[0]} failed: {last}")

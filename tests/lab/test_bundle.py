@@ -1,6 +1,7 @@
 """A bundle: the same bits each time, and a stack that comes up from it without any network."""
 
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -35,12 +36,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def elsewhere(bundle: Path, tmp_path: Path) -> Path:
-    """Return the checkout that is in the bundle, as on a machine that has nothing else."""
+def elsewhere(bundle: Path, tmp_path: Path) -> Iterator[Path]:
+    """Give the checkout that is in the bundle, as on a machine that has nothing else."""
     if twins.status(Twin(state_dir(), store_dir())).nodes:
         pytest.skip("this checkout's twin is up, and a machine has one: './rackform down' first")
     subprocess.run(["tar", "-xf", bundle, "-C", tmp_path, "checkout"], check=True)
-    return tmp_path / "checkout"
+    yield tmp_path / "checkout"
+    for folder in ("checkout", "home"):  # gigabytes, which pytest would keep for a while
+        shutil.rmtree(tmp_path / folder, ignore_errors=True)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -57,6 +60,7 @@ def test_a_bundle_made_twice_is_the_same(bundle: Path, tmp_path: Path) -> None:
     done = rackform("bundle", str(again))
     assert done.status == 0, done.text
     same = subprocess.run(["cmp", bundle, again], capture_output=True, text=True, check=False)
+    again.unlink()
     assert same.returncode == 0, same.stdout
     with tarfile.open(bundle) as tar:
         names = tar.getnames()
@@ -84,6 +88,7 @@ def test_a_damaged_bundle_is_refused_by_the_name_of_what_is_damaged(
         cwd=elsewhere, env=environment(tmp_path / "home"), capture_output=True, text=True,
         check=False,
     )  # fmt: skip
+    broken.unlink()
     assert done.returncode == 1
     assert f"{member.name}: FAILED" in done.stderr
     assert "was damaged" in done.stderr

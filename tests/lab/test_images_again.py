@@ -2,12 +2,18 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from images import builder
+from images.builder import declaration, lock_model
+from images.builder.store import Store
+from remote.errors import RackformError
 from stack.paths import ROOT
 
 pytestmark = pytest.mark.root
@@ -81,3 +87,41 @@ def test_a_disk_that_fills_up_is_told_and_a_larger_one_is_built_on(
     assert f"the disk of {store} is full" in done.stderr
     assert "Traceback" not in done.stderr
     assert DIGESTS["redis/default"] in done.stderr
+
+
+def test_a_version_that_the_mirrors_dropped_is_replaced_alone_on_a_fresh_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caddy is locked to a version that never was; the machine's own mirrors are asked."""
+    shutil.copytree(ROOT / "images" / "edge", tmp_path / "images" / "edge")
+    monkeypatch.setattr(declaration, "IMAGES", tmp_path / "images")
+    store = tmp_path / "store"
+    lock = builder.locked("edge", "default")
+    assert lock
+    gone = [
+        package.model_copy(update={"version": "2.6.2-0.1", "sha256": "0" * 64})
+        if package.name == "caddy" else package
+        for package in lock.debian
+    ]  # fmt: skip
+    lock_model.write(
+        declaration.load("edge", "default"), lock.model_copy(update={"debian": gone}), Store(store)
+    )
+    with pytest.raises(RackformError) as refused:
+        builder.build("edge", "default", store, print)
+    assert "no mirror has these packages of image edge any more: caddy 2.6.2-0.1" in str(
+        refused.value
+    )
+    assert "'./rackform lock edge'), which would change: debian/caddy 2.6.2-0.1 → " in str(
+        refused.value
+    )
+    warned: list[str] = []
+    sources = builder.Sources(locks=tmp_path / "state" / "locks", warn=warned.append)
+    built = builder.build("edge", "default", store, print, sources)
+    assert len(warned) == 1
+    assert "goes on with a lock of its own" in warned[0]
+    (changed,) = re.findall(r"changes: (.*)", warned[0])
+    assert re.fullmatch(r"debian/caddy 2\.6\.2-0\.1 → \S+", changed)
+    expected = builder.expected("edge", "default", store, sources)
+    assert expected.digest == built.digest
+    assert builder.build("edge", "default", store, warned.append, sources).digest == built.digest
+    assert len(warned) == 1
