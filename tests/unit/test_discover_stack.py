@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -177,8 +178,9 @@ def stand_in(folder: Path) -> str:
     tool = folder / "nvidia-smi"
     tool.write_text(
         "#!/bin/sh\n"
-        f'case "$*" in "-q -x") cat {FIXTURES}/h200-x2-smi.xml;;\n'
-        f'"topo -m") cat {FIXTURES}/h200-x2-topology.txt;; *) exit 1;; esac\n'
+        f"cd {shlex.quote(str(FIXTURES))}\n"
+        'case "$*" in "-q -x") cat h200-x2-smi.xml;;\n'
+        '"topo -m") cat h200-x2-topology.txt;; *) exit 1;; esac\n'
     )
     tool.chmod(0o755)
     return f"PATH={folder}:$PATH; export PATH\n{probe.SCRIPT}"
