@@ -37,6 +37,8 @@ class Outcome:
 def commission(stack: str, seconds: int, *, with_nccl: bool, keep: bool) -> Outcome:
     """Measure every pair of nodes; `keep` makes the result the stack's new baseline.
 
+    So does the first that is fit for service.
+
     Raises:
         RackformError: a machine can't be reached; what can't be measured is told, not raised.
 
@@ -59,7 +61,7 @@ def commission(stack: str, seconds: int, *, with_nccl: bool, keep: bool) -> Outc
     found = verdict(measured, former)
     report = folder / REPORT
     write_private(report, html(measured, found))
-    if keep or former is None:
+    if keep or (former is None and found.fit):
         write_private(folder / BASELINE, measured.model_dump_json(indent=1) + "\n")
     for each in (*skipped, *found.reasons):
         err.print(escape(each))

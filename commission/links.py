@@ -70,6 +70,11 @@ def missing(end: End, tool: Tool) -> bool:
     return done.returncode != 0
 
 
+def _behind(command: str) -> str:
+    """Return shell that leaves a server behind; both tools need a moment until they listen."""
+    return f"nohup {command} >/dev/null 2>&1 </dev/null & sleep 1"
+
+
 def measure(sender: End, receiver: End, tool: Tool, seconds: int) -> LinkResult:
     """Measure one direction. The server ends by itself after one client.
 
@@ -78,15 +83,15 @@ def measure(sender: End, receiver: End, tool: Tool, seconds: int) -> LinkResult:
 
     """
     if tool is Tool.IPERF3:
-        serve = f"iperf3 -s -1 -D -B {receiver.fabric_address} -p {_PORT} --idle-timeout 30"
+        serve = f"timeout {seconds + 30} iperf3 -s -1 -B {receiver.fabric_address} -p {_PORT}"
         ask = f"iperf3 -J -c {receiver.fabric_address} -p {_PORT} -P {STREAMS} -t {seconds}"
-        ssh.run(receiver.connection, serve)
+        ssh.run(receiver.connection, _behind(serve))
         done = ssh.run(sender.connection, ask, timeout_s=seconds + 60, check=False)
         rate, again = iperf3(done.stdout)
     else:
         flags = f"--report_gbits -F -D {seconds} -p {_IB_PORT}"
         serve = f"timeout {seconds + 30} ib_write_bw -d {receiver.rdma_device} {flags}"
-        ssh.run(receiver.connection, f"nohup {serve} >/dev/null 2>&1 </dev/null & sleep 1")
+        ssh.run(receiver.connection, _behind(serve))
         ask = f"ib_write_bw -d {sender.rdma_device} {flags} {receiver.fabric_address}"
         done = ssh.run(sender.connection, ask, timeout_s=seconds + 60, check=False)
         rate, again = ib_write_bw(done.stdout + done.stderr), 0

@@ -8,6 +8,16 @@ from discover.model import Gpu, Machine, Nic
 
 _NVLINK = {"Volta": 2, "Ampere": 3, "Hopper": 4, "Blackwell": 5}
 _BRANDS = ("nvidia", "geforce", "tesla", "quadro")
+_NAMES = (
+    (r"RTX 6000 Ada", "rtx-6000-ada"),
+    (r"RTX PRO 6000", "rtx-pro-6000"),
+    (r"A100.*-80GB|A100 80GB", "a100-80"),
+    (r"A100.*-40GB", "a100-40"),
+    (r"H100 PCIe", "h100-pcie"),
+    (r"H100 80GB HBM3", "h100-sxm"),
+    (r"H200", "h200"),
+    (r"B200", "b200"),
+)
 _NODE_NAME_MAX = 12
 
 
@@ -29,7 +39,14 @@ def fabric_nic(machine: Machine) -> Nic | None:
 
 
 def gpu_model(gpu: Gpu) -> str:
-    """Return a GPU's name as a site has it: 'NVIDIA GeForce RTX 4090' is rtx-4090."""
+    """Return a GPU's name as a site has it.
+
+    'NVIDIA GeForce RTX 4090' is rtx-4090 by its words alone; where nvidia-smi tells a form or a size
+    that the site's names don't, or the other way round, `_NAMES` has it.
+    """
+    name = next((site for pattern, site in _NAMES if re.search(pattern, gpu.name)), None)
+    if name:
+        return name
     words = re.findall(r"[a-z0-9]+", gpu.name.lower())
     kept = [word for word in words if word not in _BRANDS]
     return "-".join(kept)[:40].strip("-") or "unknown"
@@ -41,7 +58,9 @@ def gpu_link(machine: Machine) -> str | None:
         return None
     first = machine.gpus[0]
     if nvlinks(machine.topology):
-        return f"nvlink{_NVLINK.get(first.architecture.split(' ')[0], 4)}"
+        # A workstation's cards are joined in pairs by a bridge, a server's by the baseboard.
+        bridged = gpu_model(first).startswith("rtx-")
+        return "nvlink-bridge" if bridged else f"nvlink{_NVLINK.get(first.architecture, 4)}"
     generation = min((gpu.pcie_gen_max or 3) for gpu in machine.gpus)
     width = min((gpu.pcie_width or 16) for gpu in machine.gpus)
     return f"pcie{generation}-x{width}"

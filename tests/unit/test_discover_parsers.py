@@ -197,7 +197,15 @@ def test_networkctl_tells_neighbours_where_lldpd_is_not_there(text: str) -> None
     [
         ("NVIDIA H200", "h200"),
         ("NVIDIA GeForce RTX 4090", "rtx-4090"),
-        ("NVIDIA RTX 6000 Ada Generation", "rtx-6000-ada-generation"),
+        ("NVIDIA RTX 6000 Ada Generation", "rtx-6000-ada"),
+        ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "rtx-pro-6000"),
+        ("NVIDIA RTX A6000", "rtx-a6000"),
+        ("NVIDIA L40S", "l40s"),
+        ("NVIDIA GB10", "gb10"),
+        ("NVIDIA A100-SXM4-80GB", "a100-80"),
+        ("NVIDIA A100-PCIE-40GB", "a100-40"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("NVIDIA H100 PCIe", "h100-pcie"),
         ("Tesla V100-SXM2-16GB", "v100-sxm2-16gb"),
         ("", "unknown"),
     ],
@@ -231,3 +239,16 @@ def test_the_strongest_host_key_is_taken_and_has_its_fingerprint() -> None:
     assert key.fingerprint == "SHA256:" + key.fingerprint.removeprefix("SHA256:")
     assert len(key.fingerprint) == len("SHA256:") + 43
     assert parse("10.0.0.1", "") is None
+
+
+def test_a_pair_of_workstation_cards_is_joined_by_a_bridge() -> None:
+    pair = a_machine(smi=recorded("h200-x2-smi.xml").replace("NVIDIA H200", "NVIDIA RTX A6000"))
+    assert gpu_link(pair) == "nvlink-bridge"
+
+
+def test_cards_without_nvlink_are_joined_by_the_narrowest_slot() -> None:
+    alone = recorded("h200-x2-topology.txt").replace("NV18", "PHB")
+    narrow = recorded("h200-x2-smi.xml").replace(
+        "<current_link_width>16x", "<current_link_width>8x", 1
+    )
+    assert gpu_link(a_machine(topology=alone, smi=narrow)) == "pcie5-x8"
