@@ -41,8 +41,8 @@ def fabric_nic(machine: Machine) -> Nic | None:
 def gpu_model(gpu: Gpu) -> str:
     """Return a GPU's name as a site has it.
 
-    'NVIDIA GeForce RTX 4090' is rtx-4090 by its words alone; where nvidia-smi tells a form or a size
-    that the site's names don't, or the other way round, `_NAMES` has it.
+    'NVIDIA GeForce RTX 4090' is rtx-4090 by its words alone; where nvidia-smi tells more of its
+    form or size than a site does, `_NAMES` has it.
     """
     name = next((site for pattern, site in _NAMES if re.search(pattern, gpu.name)), None)
     if name:
