@@ -127,7 +127,6 @@ def _find_or_make(
     key = input_hash(definition, lock)
     if known := _whole(key, store):
         return key, known.all_cached()
-    store.need(_room(lock))
     lock = _obtainable(definition, lock, store, progress, sources)
     key = input_hash(definition, lock)
     with store.locked(f"image-{key}"):
@@ -201,12 +200,6 @@ def check(digest: str, store: Path) -> list[str]:
         for blob in manifest.layers
         if (wrong := held.problem(blob.digest))
     ]
-
-
-def _room(lock: Lock) -> int:
-    """Return how many bytes of disk a build takes: its packages, unpacked, packed, and to spare."""
-    downloaded = sum(p.size for p in lock.debian) + sum(w.size for w in lock.wheels)
-    return 4 * downloaded + 100_000_000
 
 
 def input_hash(definition: Definition, lock: Lock) -> str:

@@ -115,7 +115,7 @@ class Store:
 
         """
         if shutil.disk_usage(self.path).free < size_bytes:
-            raise _full(self.path, size_bytes)
+            raise _full(self.path)
 
     def put(self, data: bytes) -> Blob:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -208,15 +208,10 @@ def told_when_full(path: Path) -> Iterator[None]:
         raise _full(path) from None
 
 
-def _full(path: Path, needed_bytes: int = 0) -> RackformError:
-    free = f"{shutil.disk_usage(path).free / 1e6:.0f} MB free"
-    room = (
-        f"too full ({free}, {needed_bytes / 1e6:.0f} MB needed)"
-        if needed_bytes
-        else f"full ({free})"
-    )
+def _full(path: Path) -> RackformError:
+    free = shutil.disk_usage(path).free / 1e6
     return RackformError(
-        f"the disk of {path} is {room}: free some ('./rackform gc' clears what "
+        f"the disk of {path} is full ({free:.0f} MB free): free some ('./rackform gc' clears what "
         "nothing needs), or set RACKFORM_STORE to a folder on a larger disk, then run this again"
     )
 

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -54,19 +53,6 @@ def test_a_second_build_makes_nothing_and_gives_the_expected_digest(
     expected = builder.expected("small", "default", tmp_path / "store")
     assert (expected.digest, expected.image_id) == (first.digest, first.image_id)
     assert expected.packages == {"debian/hello": "1.0"}
-
-
-def test_a_disk_without_room_for_a_build_is_refused_before_anything_is_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    declare(tmp_path, monkeypatch)
-    lock(tmp_path / "store", tmp_path)
-    full = shutil.disk_usage(tmp_path)._replace(free=99_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    told: list[str] = []
-    with pytest.raises(RackformError, match=r"too full \(99 MB free, 1\d\d MB needed\)"):
-        builder.build("small", "default", tmp_path / "store", told.append)
-    assert told == []
 
 
 def test_an_altered_layer_is_named_refused_and_made_again(
