@@ -108,7 +108,10 @@ def refresh_initramfs(
     refresh_if: Callable[[], bool] = never,
 ) -> Generator[StringCommand, None, None]:
     if refresh_if():
-        yield StringCommand("update-initramfs", "-u")
+        yield Script(
+            "update-initramfs -u",
+            "if command -v update-initramfs >/dev/null; then update-initramfs -u; fi",
+        )
     else:
         host.noop("the boot image is as it was")
 
