@@ -1,5 +1,6 @@
 """An `up` that is cut off, at any point and in any way, is finished by the next one."""
 
+import contextlib
 import json
 import os
 import re
@@ -51,7 +52,8 @@ def cut_off(says: str, how: signal.Signals) -> bool:
         if re.search(says, line):
             victims = [command.pid] if how is signal.SIGINT else _family(command.pid)
             for victim in victims:
-                os.kill(victim, how)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(victim, how)
             rest = command.communicate()[1]
             assert command.returncode, f"the signal was passed over:\n{rest}"
             return True
