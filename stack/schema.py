@@ -310,7 +310,7 @@ class Images(Settings):
     debian_snapshot: Url | None = Field(
         default=None,
         description="Archive of Debian packages, asked for locked versions that mirrors dropped: "
-        "https://snapshot.debian.org or one that speaks as it does.",
+        "the address of Debian's snapshot service, or of one that speaks as it does.",
     )
 
 

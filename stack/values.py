@@ -219,7 +219,7 @@ Url = Annotated[
     str,
     Matches(
         r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?",
-        "but an address of a web server is needed: write one such as https://snapshot.debian.org",
+        "but an address of a web server is needed: write one such as https://archive.example",
     ),
 ]
 
