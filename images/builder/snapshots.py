@@ -1,6 +1,6 @@
 """Debian packages that the mirrors no longer have, from an archive of every version there was.
 
-The archive is one that speaks as Debian's snapshot service does (its API: `/mr/binary/…`, `/file/…`).
+The archive is one that speaks as Debian's snapshot service: `/mr/binary/…`, `/file/…`.
 """
 
 from collections.abc import Sequence
