@@ -152,11 +152,10 @@ class Pulumi:
             _refuse_passphrase(error)
             raise EngineFailedError(error.strip() or f"pulumi {command} failed")
 
-    def _output(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    def _output(self, *arguments: str) -> str:
         done = subprocess.run(
             ["pulumi", *arguments, "--non-interactive"],
             cwd=ROOT,
-            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

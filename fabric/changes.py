@@ -110,6 +110,18 @@ def changes(
     return found
 
 
+def worded(
+    change: Change, value: Value, switched: Mapping[Setting, tuple[str, str | None]]
+) -> str | None:
+    """Return the line of a value; `switched` has what is said of a setting that is on, or off."""
+    if change.setting is Setting.MTU:
+        return f"mtu {value}"
+    if change.setting is Setting.DESCRIPTION:
+        return f"description {value}" if value else None
+    on, off = switched.get(change.setting, ("", None))
+    return on.format(change.priority) if value and on else off
+
+
 def told(found: Sequence[Change], heading: Callable[[str], str], words: Words) -> list[str]:
     """Return the lines of a preview: a heading a port, and what goes and comes below it."""
     lines: list[str] = []

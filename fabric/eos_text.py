@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from fabric.changes import Change, Running, Setting, Value, changes
+from fabric.changes import Change, Running, Setting, Value, changes, worded
 from fabric.changes import told as told_by
 from fabric.protocol import DesiredSwitch, Ecn, Neighbour, PortState, RoceState, SwitchState
 
@@ -154,12 +154,7 @@ def timed_sessions(text: str) -> set[str]:
 def _word(change: Change, value: Value) -> str | None:
     if isinstance(value, Ecn):
         return f"uc-tx-queue {change.priority} {_marking(value)}"
-    if change.setting is Setting.MTU:
-        return f"mtu {value}"
-    if change.setting is Setting.DESCRIPTION:
-        return f"description {value}" if value else None
-    on, off = _SWITCHED.get(change.setting, ("", None))
-    return on.format(change.priority) if value and on else off
+    return worded(change, value, _SWITCHED)
 
 
 _SWITCHED: dict[Setting, tuple[str, str | None]] = {

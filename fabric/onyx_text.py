@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from fabric.changes import Change, Running, Setting, Value
+from fabric.changes import Change, Running, Setting, Value, worded
 from fabric.protocol import Ecn, Neighbour, PortState, RoceState
 
 DEFAULT_MTU_BYTES = 1500
@@ -190,12 +190,7 @@ def clock(text: str) -> dt.datetime | None:
 def word(change: Change, value: Value) -> str | None:
     if isinstance(value, Ecn):
         return _marking(change.priority, value)
-    if change.setting is Setting.MTU:
-        return f"mtu {value}"
-    if change.setting is Setting.DESCRIPTION:
-        return f"description {value}" if value else None
-    on, off = _SWITCHED.get(change.setting, ("", None))
-    return on.format(change.priority) if value and on else off
+    return worded(change, value, _SWITCHED)
 
 
 _SWITCHED: dict[Setting, tuple[str, str | None]] = {

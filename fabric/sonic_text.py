@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from fabric.changes import Change, Running, Setting, Value
+from fabric.changes import Change, Running, Setting, Value, worded
 from fabric.linux import branch, joined, leaf
 from fabric.protocol import Ecn, Neighbour, PortState, RoceState
 
@@ -104,12 +104,7 @@ def changes_configuration(what: str) -> bool:
 def word(change: Change, value: Value) -> str | None:
     if isinstance(value, Ecn):
         return f"queue {change.priority} ecn {value.min_kb} kB to {value.max_kb} kB"
-    if change.setting is Setting.MTU:
-        return f"mtu {value}"
-    if change.setting is Setting.DESCRIPTION:
-        return f"description {value}" if value else None
-    on, off = _SWITCHED.get(change.setting, ("", None))
-    return on.format(change.priority) if value and on else off
+    return worded(change, value, _SWITCHED)
 
 
 _SWITCHED: dict[Setting, tuple[str, str | None]] = {
