@@ -1,13 +1,13 @@
 """The whole appliance: a site and its plan, as Pulumi resources in the order of their needs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pulumi
-from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from components.closure import closure, verification_sources
+from components.closure import closure, image_variant, verification_sources
 from components.credentials import SiteCredentials
 from components.edge import Edge, EdgeArgs
 from components.expectations import ExpectationArgs, expectations
@@ -18,12 +18,11 @@ from components.node import ClusterNode, ClusterNodeArgs
 from components.ray_cluster import RayCluster, RayClusterArgs
 from components.registry import RegistryArgs, SiteRegistry, registry_address
 from components.resources import plain
+from components.services import Ground, Placed
 from components.serving import Serving, ServingArgs
 from components.verification import Verification, VerificationArgs
 from planner.models import Plan
 from stack.schema import Site
-
-_DEFAULT = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +64,9 @@ class Appliance(ComponentResource):
         self._machines = self._declare_machines()
         self._switches = self._declare_switches()
         self._nodes = self._declare_nodes()
-        self._serve()
+        ground = self._ground()
+        services = [*self._serve(ground)]
+        self._verify(ground, services)
         self.connections = {
             name: plain(connection)
             for name, connection in {
@@ -81,7 +82,9 @@ class Appliance(ComponentResource):
         site = self._args.site
         if not site.twin:
             return real_machines(site, self._args.private_key_file)
-        base = oci_image("node-image", ("node", _DEFAULT), self._sources, self._child)
+        base = oci_image(
+            "node-image", ("node", image_variant(site, "node")), self._sources, self._child
+        )
         return Twin(
             "twin",
             TwinArgs(site=site, base_digest=base.digest, authorized_key=self._args.authorized_key),
@@ -119,10 +122,10 @@ class Appliance(ComponentResource):
             for node in site.nodes
         }
 
-    def _serve(self) -> None:
-        site, plan = self._args.site, self._args.plan
-        hosts: dict[str, Resource] = {key: node.host for key, node in self._nodes.items()}
-        registry = SiteRegistry(
+    def _ground(self) -> Ground:
+        site = self._args.site
+        hosts = {key: node.host for key, node in self._nodes.items()}
+        self._registry = SiteRegistry(
             "registry",
             RegistryArgs(
                 site=site,
@@ -133,72 +136,86 @@ class Appliance(ComponentResource):
             ),
             self._child,
         )
-        ray_nodes = {plan.head, *(worker.node for worker in plan.workers)}
-        images = {
-            image: self._image(image, variant, nodes, registry, hosts)
-            for image, variant, nodes in (
-                ("vllm", site.vllm_variant.value, ray_nodes),
-                ("redis", _DEFAULT, {plan.head}),
-                ("edge", _DEFAULT, {site.edge_node}),
-            )
-        }
+        return Ground(
+            site=site,
+            plan=self._args.plan,
+            credentials=self._credentials,
+            machines=self._machines.nodes,
+            hosts=hosts,
+            image=self._image,
+        )
+
+    def _serve(self, ground: Ground) -> list[Placed]:
+        """Declare what answers: Ray, the models on it, and the edge in front of them."""
+        site, plan = ground.site, ground.plan
+        ray_image = ground.image("vllm", {plan.head, *(worker.node for worker in plan.workers)})
+        redis_image = ground.image("redis", {plan.head})
         cluster = RayCluster(
             "ray",
             RayClusterArgs(
                 site=site,
                 plan=plan,
-                credentials=self._credentials,
-                nodes=self._machines.nodes,
-                hosts=hosts,
-                ray_image=images["vllm"],
-                redis_image=images["redis"],
+                credentials=ground.credentials,
+                nodes=ground.machines,
+                hosts=ground.hosts,
+                ray_image=ray_image,
+                redis_image=redis_image,
             ),
             self._child,
         )
-        serving = Serving(
+        self._serving = Serving(
             "serving",
             ServingArgs(
-                site=site, plan=plan, nodes=self._machines.nodes, hosts=hosts, cluster=cluster
+                site=site, plan=plan, nodes=ground.machines, hosts=ground.hosts, cluster=cluster
             ),
             self._child,
         )
+        edge_image = ground.image("edge", {site.edge_node})
         head_address = site.nodes[plan.head].fabric_address
         edge = Edge(
             "edge",
             EdgeArgs(
                 site=site,
-                credentials=self._credentials,
-                machine=self._machines.nodes[site.edge_node],
-                host=hosts[site.edge_node],
-                image=images["edge"],
+                credentials=ground.credentials,
+                machine=ground.machines[site.edge_node],
+                host=ground.hosts[site.edge_node],
+                image=edge_image,
                 api_address=f"{head_address}:{site.ray.serve_port}",
             ),
             self._child,
         )
-        self.endpoint, self.model = edge.endpoint, serving.model
+        self._ray_token, self.endpoint, self.model = (
+            cluster.token,
+            edge.endpoint,
+            self._serving.model,
+        )
+        return [
+            Placed(
+                "registry", site.registry_node, self._registry.container, self._registry.image_id
+            ),
+            Placed("redis", plan.head, cluster.redis, redis_image.image_id),
+            Placed("ray-head", plan.head, cluster.head, ray_image.image_id),
+            *(
+                Placed("ray-worker", node, worker, ray_image.image_id)
+                for node, worker in cluster.workers.items()
+            ),
+            Placed("edge", site.edge_node, edge.container, edge_image.image_id),
+        ]
+
+    def _verify(self, ground: Ground, services: Sequence[Placed]) -> None:
+        site = ground.site
         self.ca_certificate = self._credentials.ca_certificate
         self.api_keys = self._credentials.api_keys
         self.closure = closure(site, self._args.pins).hash
-        ray = images["vllm"]
-        placed = [
-            ("registry", site.registry_node, registry.container, registry.image_id),
-            ("redis", plan.head, cluster.redis, images["redis"].image_id),
-            ("ray-head", plan.head, cluster.head, ray.image_id),
-            ("edge", site.edge_node, edge.container, images["edge"].image_id),
-            *(
-                ("ray-worker", node, worker, ray.image_id)
-                for node, worker in cluster.workers.items()
-            ),
-        ]
         self.expectations = expectations(
             ExpectationArgs(
                 site=site,
-                plan=plan,
-                machines=self._machines.nodes,
-                containers=[(name, node, image_id) for name, node, _, image_id in placed],
-                ray_token=cluster.token,
-                endpoint=edge.endpoint,
-                model=serving.model,
+                plan=ground.plan,
+                machines=ground.machines,
+                containers=[(each.container, each.node, each.image_id) for each in services],
+                ray_token=self._ray_token,
+                endpoint=self.endpoint,
+                model=self.model,
                 ca_certificate=self.ca_certificate,
                 api_keys=self.api_keys,
             )
@@ -206,8 +223,8 @@ class Appliance(ComponentResource):
         revisions: dict[str, Input[str]] = {
             **{f"switch-{key}": switch.revision for key, switch in self._switches.items()},
             **{f"node-{key}": node.revision for key, node in self._nodes.items()},
-            **{f"{node}-{key}": container.revision for key, node, container, _ in placed},
-            "serving": serving.revision,
+            **{f"{each.node}-{each.container}": each.resource.revision for each in services},
+            "serving": self._serving.revision,
         }
         self.verified = Verification(
             "verification",
@@ -215,32 +232,30 @@ class Appliance(ComponentResource):
                 expectations=self.expectations,
                 revisions=revisions,
                 sources=verification_sources(),
-                after=[serving.application, edge.container, *hosts.values(),
-                       *(switch.config for switch in self._switches.values())],
+                after=[
+                    self._serving.application,
+                    *(each.resource for each in services),
+                    *ground.hosts.values(),
+                    *(switch.config for switch in self._switches.values()),
+                ],
             ),
             self._child,
-        ).report  # fmt: skip
+        ).report
 
-    def _image(
-        self,
-        image: str,
-        variant: str,
-        nodes: set[str],
-        registry: SiteRegistry,
-        hosts: Mapping[str, Resource],
-    ) -> ContainerImage:
+    def _image(self, image: str, nodes: Collection[str]) -> ContainerImage:
+        site = self._args.site
         return ContainerImage(
             image,
             ContainerImageArgs(
                 image=image,
-                variant=variant,
+                variant=image_variant(site, image),
                 sources=self._sources,
-                registry=registry.access,
-                registry_container=registry.container,
-                registry_machine=self._machines.nodes[self._args.site.registry_node],
+                registry=self._registry.access,
+                registry_container=self._registry.container,
+                registry_machine=self._machines.nodes[site.registry_node],
                 nodes={node: self._machines.nodes[node] for node in sorted(nodes)},
-                hosts=[hosts[node] for node in sorted(nodes)],
-                twin=self._args.site.twin,
+                hosts=[self._nodes[node].host for node in sorted(nodes)],
+                twin=site.twin,
             ),
             self._child,
         )

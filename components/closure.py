@@ -49,11 +49,13 @@ def closure(site: Site, pins: Mapping[str, str]) -> ClosureNode:
 
 def stack_images(site: Site) -> list[tuple[str, str]]:
     """Return name and variant of every image that a site runs."""
-    return [
-        *([("node", "default")] if site.twin else []),
-        ("vllm", site.vllm_variant.value),
-        *((image, "default") for image in ("redis", "registry", "edge")),
-    ]
+    images = [*(["node"] if site.twin else []), "vllm", "redis", "registry", "edge"]
+    return [(image, image_variant(site, image)) for image in images]
+
+
+def image_variant(site: Site, image: str) -> str:
+    """Return which variant of an image a site runs."""
+    return site.vllm_variant.value if image == "vllm" else "default"
 
 
 def verification_sources() -> str:

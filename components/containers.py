@@ -9,7 +9,7 @@ from components.images import ContainerImage
 from components.machines import Machine
 from components.resources import Container
 from components.secrets import fill
-from serving.ray_node import ContainerParts
+from remote.container_spec import ContainerParts
 
 
 @dataclass(frozen=True, kw_only=True)

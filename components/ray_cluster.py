@@ -13,6 +13,7 @@ from components.machines import Machine, on_machine
 from components.resources import Container
 from components.secrets import placeholder
 from planner.models import Plan
+from remote.container_spec import ContainerParts
 from serving import ray_node
 from stack.schema import Site, Variant
 
@@ -101,7 +102,7 @@ class RayCluster(ComponentResource):
         container: str,
         node: str,
         image: ContainerImage,
-        parts: ray_node.ContainerParts,
+        parts: ContainerParts,
         *after: Resource,
     ) -> Container:
         args = self._args

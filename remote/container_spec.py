@@ -47,6 +47,23 @@ class Readiness(Frozen):
     timeout_s: int = 60
 
 
+class ContainerParts(Frozen):
+    """The part of a container's declaration that the program in it decides; pure code renders it.
+
+    Secrets stand in it as placeholders: see `components.secrets`.
+    """
+
+    command: list[str]
+    environment: dict[str, str] = {}
+    files: dict[str, HostFile] = Field(default={}, description="path in the container → file")
+    mounts: list[Mount] = []
+    capabilities: list[str] = []
+    ulimits: dict[str, int] = {}
+    ipc_host: bool = False
+    user: str | None = Field(default=None, description="uid:gid; None: as the image says")
+    ready: Readiness | None = None
+
+
 class ContainerSpec(Frozen):
     """One container with the host's network, restarted unless it was stopped by hand.
 

@@ -6,7 +6,9 @@ application again. Every port is fixed and below 32768, where the ephemeral rang
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from remote.container_spec import ContainerParts, Frozen, HostFile, Mount, Readiness
 
 GCS_PORT = 6379
 NODE_MANAGER_PORT = 6380
@@ -42,41 +44,6 @@ TWIN_ENVIRONMENT = {
 }
 
 
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Mount(Frozen):
-    source: str
-    target: str
-    read_only: bool = True
-
-
-class File(Frozen):
-    content: str
-    mode: int = 0o400
-
-
-class Readiness(Frozen):
-    kind: str
-    target: list[str]
-    timeout_s: int
-
-
-class ContainerParts(Frozen):
-    """The part of a container's declaration that the program in it decides."""
-
-    command: list[str]
-    environment: dict[str, str] = {}
-    files: dict[str, File] = {}
-    mounts: list[Mount] = []
-    capabilities: list[str] = []
-    ulimits: dict[str, int] = {}
-    ipc_host: bool = False
-    user: str | None = Field(default=None, description="uid:gid; None: as the image says")
-    ready: Readiness
-
-
 class RayNode(Frozen):
     """One machine's share of the Ray cluster."""
 
@@ -93,7 +60,7 @@ class RayNode(Frozen):
     object_store_bytes: int | None = 200_000_000
     memory_bytes: int | None = None
     nofile: int = 20000
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default={})
 
 
 def redis(
@@ -116,7 +83,7 @@ save ""
     return ContainerParts(
         command=["redis-server", REDIS_CONFIG],
         user=REDIS_USER,
-        files={REDIS_CONFIG: File(content=config)},
+        files={REDIS_CONFIG: HostFile(content=config)},
         mounts=[Mount(source=data_dir, target="/data", read_only=False)],
         ready=Readiness(kind="tcp", target=[address, str(port)], timeout_s=60),
     )
@@ -139,7 +106,7 @@ def ray_head(node: RayNode, *, redis_address: str, redis_password: str) -> Conta
         node,
         [*launch, "--", *arguments],
         environment={"RAY_REDIS_ADDRESS": redis_address},
-        files={REDIS_FLAGS: File(content=f"--redis_password={redis_password}\n")},
+        files={REDIS_FLAGS: HostFile(content=f"--redis_password={redis_password}\n")},
         ready=Readiness(kind="tcp", target=[node.address, str(GCS_PORT)], timeout_s=120),
     )
 
@@ -161,7 +128,7 @@ def _ray(
     arguments: list[str],
     *,
     environment: dict[str, str],
-    files: dict[str, File],
+    files: dict[str, HostFile],
     ready: Readiness,
 ) -> ContainerParts:
     launcher = (Path(__file__).parent / "files" / "ray_start.py").read_text()
@@ -169,8 +136,8 @@ def _ray(
         command=["python3", LAUNCHER, *arguments, *_common(node)],
         environment=_environment(node) | environment | node.environment,
         files={
-            LAUNCHER: File(content=launcher, mode=0o444),
-            TOKEN: File(content=node.token),
+            LAUNCHER: HostFile(content=launcher, mode=0o444),
+            TOKEN: HostFile(content=node.token),
             **files,
         },
         mounts=_mounts(node),

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from fabric.limits import LIMITS
 from stack.economy import ExpectedLoad, Planning, Power
 from stack.notes import notes
+from stack.services import Edge, Frontends, Monitoring, Ray, Registry
 from stack.settings import Settings
 from stack.values import (
     Address,
     Cable,
-    DnsName,
     DriverVersion,
     Flag,
     HostKey,
@@ -314,41 +314,6 @@ class Images(Settings):
     )
 
 
-class Registry(Settings):
-    node: NodeName | None = Field(
-        default=None, description="Node that runs it; the head by default."
-    )
-    port: Port = Field(default=5000, description="TCP port on the node's management address.")
-
-
-class Edge(Settings):
-    node: NodeName | None = Field(
-        default=None, description="Node that runs it; the head by default."
-    )
-    port: Port = Field(default=443, description="HTTPS port on the node's management address.")
-    host_names: tuple[DnsName, ...] = Field(
-        default=(), description="DNS names for which the certificate holds, beside the address."
-    )
-    api_keys: tuple[Name, ...] = Field(
-        default=("default",),
-        min_length=1,
-        description="Names of the API keys; the keys themselves are made and kept as secrets.",
-    )
-
-
-class Ray(Settings):
-    redis_port: Port = Field(
-        default=6390, description="Redis behind Ray's store, on the head's fabric."
-    )
-    serve_port: Port = Field(default=8000, description="Serve's HTTP proxy, on the head's fabric.")
-    request_timeout_s: Whole = Field(
-        default=600, ge=1, le=86400, description="Longest answer before Serve gives up, in seconds."
-    )
-
-    dashboard_port: ClassVar[int] = 8265
-    """On the head's loopback; fixed, as is all that Ray's own parts listen on."""
-
-
 class AptRepository(Settings):
     uri: RepositoryUri = Field(description="Address of the repository or of a mirror of it.")
     suite: str = Field(default="/", description="Suite; / for a flat repository like NVIDIA's.")
@@ -378,26 +343,6 @@ class Nvidia(Settings):
     allow_downgrade: Flag = Field(
         default=False, description="A newer driver than declared is replaced, not refused."
     )
-
-
-class Frontend(Settings):
-    node: NodeName = Field(description="Node that runs it.")
-
-
-class Frontends(Settings):
-    open_webui: Frontend | None = Field(default=None, description="Open WebUI.")
-    anythingllm: Frontend | None = Field(default=None, description="AnythingLLM.")
-
-
-class Alerts(Settings):
-    gpu_temperature_c: Whole = Field(
-        default=85, ge=30, le=120, description="GPU temperature that raises an alert, in °C."
-    )
-
-
-class Monitoring(Settings):
-    node: NodeName = Field(description="Node that runs it.")
-    alerts: Alerts = Field(default=Alerts(), description="When to raise an alert.")
 
 
 class Site(Settings):

@@ -215,6 +215,13 @@ DnsName = Annotated[
     ),
 ]
 
+Email = Annotated[
+    str,
+    Matches(
+        r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
+        "but this is no e-mail address: write one such as ops@example.org",
+    ),
+]
 Url = Annotated[
     str,
     Matches(

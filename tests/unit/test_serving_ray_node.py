@@ -5,6 +5,7 @@ import pytest
 
 from provider.inputs import ContainerInputs
 from remote.connection import Connection
+from remote.container_spec import ContainerParts
 from serving import ray_node
 
 TOKEN, PASSWORD = "ray-token-secret", "redis-password-secret"
@@ -12,15 +13,15 @@ NODE = ray_node.RayNode(address="10.78.0.12", token=TOKEN, gpus=2)
 HEAD = NODE.model_copy(update={"address": "10.78.0.11", "gpus": 0})
 
 
-def head() -> ray_node.ContainerParts:
+def head() -> ContainerParts:
     return ray_node.ray_head(HEAD, redis_address="10.78.0.11:6390", redis_password=PASSWORD)
 
 
-def worker() -> ray_node.ContainerParts:
+def worker() -> ContainerParts:
     return ray_node.ray_worker(NODE, head_address="10.78.0.11")
 
 
-def every_part() -> dict[str, ray_node.ContainerParts]:
+def every_part() -> dict[str, ContainerParts]:
     redis = ray_node.redis("10.78.0.11", PASSWORD)
     return {"redis": redis, "head": head(), "worker": worker()}
 

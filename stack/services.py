@@ -1,0 +1,114 @@
+"""The services around the models: registry, edge, Ray, web front-ends, monitoring."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from stack.settings import Settings
+from stack.values import DnsName, Email, Name, NodeName, Number, Port, Url, Whole
+
+
+class Registry(Settings):
+    node: NodeName | None = Field(
+        default=None, description="Node that runs it; the head by default."
+    )
+    port: Port = Field(default=5000, description="TCP port on the node's management address.")
+
+
+class Edge(Settings):
+    node: NodeName | None = Field(
+        default=None, description="Node that runs it; the head by default."
+    )
+    port: Port = Field(default=443, description="HTTPS port on the node's management address.")
+    operations_port: Port = Field(
+        default=8445,
+        description="HTTPS port of Prometheus, Alertmanager, Grafana and the Ray dashboard, behind"
+        " a password.",
+    )
+    host_names: tuple[DnsName, ...] = Field(
+        default=(), description="DNS names for which the certificate holds, beside the address."
+    )
+    api_keys: tuple[Name, ...] = Field(
+        default=("default",),
+        min_length=1,
+        description="Names of the API keys; the keys themselves are made and kept as secrets.",
+    )
+    wait_s: Whole = Field(
+        default=60,
+        ge=0,
+        le=3600,
+        description="How long a request waits for a model that is being upgraded or recovers, in"
+        " seconds, before it fails.",
+    )
+
+
+class Ray(Settings):
+    redis_port: Port = Field(
+        default=6390, description="Redis behind Ray's store, on the head's fabric."
+    )
+    serve_port: Port = Field(default=8000, description="Serve's HTTP proxy, on the head's fabric.")
+    request_timeout_s: Whole = Field(
+        default=600, ge=1, le=86400, description="Longest answer before Serve gives up, in seconds."
+    )
+
+    dashboard_port: ClassVar[int] = 8265
+    """On the head's loopback; fixed, as is all that Ray's own parts listen on."""
+
+
+class Frontend(Settings):
+    node: NodeName = Field(description="Node that runs it.")
+    host_name: DnsName | None = Field(
+        default=None,
+        description="DNS name under which the edge's own port offers it, beside its port.",
+    )
+
+
+class OpenWebUi(Frontend):
+    port: Port = Field(default=8443, description="HTTPS port of the edge that offers it.")
+    admin_email: Email = Field(
+        default="admin@rackform.example", description="Who signs in first; the password is made."
+    )
+
+    fabric_port: ClassVar[int] = 3000
+    """Where it listens, on the fabric address of its node: the edge is in front of it."""
+
+
+class AnythingLlm(Frontend):
+    port: Port = Field(default=8444, description="HTTPS port of the edge that offers it.")
+
+    fabric_port: ClassVar[int] = 3001
+    """Where it listens, on the fabric address of its node: the edge is in front of it."""
+
+
+class Frontends(Settings):
+    open_webui: OpenWebUi | None = Field(default=None, description="Open WebUI.")
+    anythingllm: AnythingLlm | None = Field(default=None, description="AnythingLLM.")
+
+
+class Alerts(Settings):
+    gpu_temperature_c: Whole = Field(
+        default=85, ge=30, le=120, description="GPU temperature that raises an alert, in °C."
+    )
+
+
+class Route(Settings):
+    """Where alerts are sent: a web hook, an ntfy topic, or a mailbox."""
+
+    kind: Literal["webhook", "ntfy", "email"] = Field(description="How alerts are sent.")
+    url: Url | None = Field(default=None, description="webhook, ntfy: where they are posted.")
+    to: Email | None = Field(default=None, description="email: who gets them.")
+    smarthost: str | None = Field(default=None, description="email: mail server, as host:port.")
+
+
+class Monitoring(Settings):
+    node: NodeName = Field(description="Node that runs Prometheus and Alertmanager.")
+    retention_days: Whole = Field(
+        default=15, ge=1, le=3650, description="How long metrics are kept, in days."
+    )
+    retention_gib: Number = Field(
+        default=4, ge=0.5, le=4096, description="How much disk metrics may take, in GiB."
+    )
+    alerts: Alerts = Field(default=Alerts(), description="When to raise an alert.")
+    routes: dict[Name, Route] = Field(
+        default={}, description="Where alerts are sent, by a name of yours."
+    )
