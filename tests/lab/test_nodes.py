@@ -226,6 +226,27 @@ def test_a_poweroff_from_inside_ends_the_host(up: Lab) -> None:
     assert found.problems == ("it is powered off",)
 
 
+def test_a_host_that_is_shutting_down_is_told_as_such_and_comes_back(up: Lab) -> None:
+    nodes.create(up.twin, up.specs[1])
+    slow = "[Service]\\nExecStart=sleep infinity\\nExecStop=sleep 6\\n"
+    up.ssh(
+        "b",
+        f"printf '{slow}' > /run/systemd/system/slow.service && systemctl start slow"
+        " && systemctl --no-block poweroff",
+    )
+    found = nodes.read(up.twin, "b")
+    assert found
+    deadline = time.monotonic() + 5
+    while _answers(found.connection) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    found = nodes.read(up.twin, "b")
+    assert found
+    assert found.power == "on"
+    assert found.problems == ("its SSH server does not answer: it hangs, starts or shuts down",)
+    nodes.create(up.twin, up.specs[1])
+    assert up.ssh("b", "systemctl is-active slow || true") == "inactive"
+
+
 def test_a_removed_host_leaves_its_port_as_it_was_configured(up: Lab) -> None:
     up.port_mtu("swp2", 4321)
     key = nodes.create(up.twin, up.specs[1]).host_key
