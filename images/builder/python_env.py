@@ -25,8 +25,8 @@ WORTH_STRIPPING = 1 << 20
 SHEBANG = re.compile(
     rb"\A#!(?:/bin/sh\n(?:#[^\n]*\n)?'''exec' .*?\n' '''|[^\n]*python[^\n]*)\n", re.DOTALL
 )
-"""What uv writes first into a script; where the interpreter's path has a space or is long, a line for
-sh, after the script's own line about its encoding, if it had one."""
+"""What uv writes first into a script; a line for sh where the interpreter's path has a space or is
+long, then after the script's encoding, if it told one."""
 
 
 @dataclass(frozen=True, kw_only=True)
