@@ -42,10 +42,11 @@ def wait_login(
     )
 
 
-def banner(connection: Connection) -> bool:
+def banner(connection: Connection, timeout_s: float = 1) -> bool:
     """Say whether an SSH server greets at the machine's address."""
     try:
-        with socket.create_connection((connection.address, connection.port), timeout=1) as sock:
+        end = (connection.address, connection.port)
+        with socket.create_connection(end, timeout=timeout_s) as sock:
             return sock.recv(4) == b"SSH-"
     except OSError:
         return False

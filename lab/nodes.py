@@ -17,6 +17,7 @@ from remote.errors import RackformError
 SPEC = "spec.json"
 OVERLAY = ("up", "work", "root", "base", "overlay.json")
 GIB = 1 << 30
+_SSH_ANSWERS_S = 5
 
 
 def create(twin: Twin, spec: NodeSpec, *, timeout_s: float = 60) -> Connection:
@@ -51,13 +52,25 @@ def _create(twin: Twin, spec: NodeSpec, timeout_s: float) -> Connection:
     # From here on the host is found by `read`, and an interrupted `create` is simply run again.
     write_private(folder / SPEC, spec.model_dump_json(indent=1))
     cgroups.limit_memory(spec.name, int(spec.memory_gib * GIB))
-    if processes.supervisor(folder) is None:
-        _boot(twin, spec, host_key)
-    else:
-        guest.authorize(folder / "root", spec.authorized_key)
     connection = spec.connection(host_key)
+    if processes.supervisor(folder) is not None:
+        guest.authorize(folder / "root", spec.authorized_key)
+        if _lets_in(connection, folder, timeout_s):
+            return connection
+    _boot(twin, spec, host_key)
     login.wait_login(connection, folder, timeout_s=timeout_s)
     return connection
+
+
+def _lets_in(connection: Connection, folder: Path, timeout_s: float) -> bool:
+    """Wait for the SSH of a host that is on; False: it was shutting down, and is off now."""
+    try:
+        login.wait_login(connection, folder, timeout_s=timeout_s)
+    except RackformError:
+        if processes.supervisor(folder) is not None:
+            raise
+        return False
+    return True
 
 
 def _boot(twin: Twin, spec: NodeSpec, host_key: str) -> None:
@@ -113,16 +126,19 @@ def read(twin: Twin, name: str) -> NodeState | None:
     if spec is None:
         return None
     on = processes.supervisor(folder) is not None
+    connection = spec.connection(ensure_key(twin.host_key(name)))
     return NodeState(
         spec=spec,
         power="on" if on else "off",
-        problems=tuple(_problems(spec, folder) if on else ["it is powered off"]),
-        connection=spec.connection(ensure_key(twin.host_key(name))),
+        problems=tuple(_problems(spec, connection, folder) if on else ["it is powered off"]),
+        connection=connection,
     )
 
 
-def _problems(spec: NodeSpec, folder: Path) -> list[str]:
+def _problems(spec: NodeSpec, connection: Connection, folder: Path) -> list[str]:
     found = []
+    if not login.banner(connection, _SSH_ANSWERS_S):
+        found.append("its SSH server does not answer: it hangs, starts or shuts down")
     inside = network.links(spec.name)
     if network.MANAGEMENT not in inside:
         found.append("its management interface is gone")

@@ -22,7 +22,11 @@ UNREPRODUCIBLE = ("RECORD", "INSTALLER", "REQUESTED", "uv_*", "direct_url.json")
 """Of a dist-info folder: RECORD has the hash of the builder's own scripts, the rest tells of uv."""
 WORTH_STRIPPING = 1 << 20
 """Bytes; also, the small libraries that wheels bundle were rewritten by patchelf and may break."""
-SHEBANG = re.compile(rb"\A#!(?:/bin/sh\n'''exec' .*?\n' '''|[^\n]*python[^\n]*)\n", re.DOTALL)
+SHEBANG = re.compile(
+    rb"\A#!(?:/bin/sh\n(?:#[^\n]*\n)?'''exec' .*?\n' '''|[^\n]*python[^\n]*)\n", re.DOTALL
+)
+"""What uv writes first into a script; a line for sh where the interpreter's path has a space or is
+long, then after the script's encoding, if it told one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,9 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -36,8 +36,8 @@ _CONTAINERS = {
 }
 
 
-def cut_off(says: str, how: signal.Signals) -> bool:
-    """Run `up` and end it once it says something; return whether it came to that.
+def cut_off(phases: Sequence[str], how: signal.Signals) -> str | None:
+    """Run `up` and end it in the first of these phases that it comes to; None: it was through.
 
     SIGINT goes to the command alone, SIGKILL to the engine and its plugins too, as when the
     machine runs out of memory.
@@ -49,16 +49,16 @@ def cut_off(says: str, how: signal.Signals) -> bool:
     said = []
     for line in command.stderr:
         said.append(line)
-        if re.search(says, line):
+        if phase := next((phase for phase in phases if _PHASES[phase] in line), None):
             victims = [command.pid] if how is signal.SIGINT else _family(command.pid)
             for victim in victims:
                 with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                     os.kill(victim, how)
             rest = command.communicate()[1]
             assert command.returncode, f"the signal was passed over:\n{rest}"
-            return True
+            return phase
     assert command.wait() == 0, "".join(said)
-    return False
+    return None
 
 
 def _family(pid: int) -> list[int]:
@@ -96,12 +96,14 @@ def test_a_destroyed_stack_comes_up_again_although_it_is_cut_off_in_every_phase(
 
     secrets = None
     phases = list(_PHASES)
-    for phase in phases:
-        # What was done before the cut is not done again: the next thing is waited for.
-        says = "|".join(_PHASES[later] for later in phases[phases.index(phase) :])
+    cut: str | None = ""
+    for number, phase in enumerate(phases):
         for how in (signal.SIGINT, signal.SIGKILL):
-            came = cut_off(says, how)
-            assert came or phase == phases[-1], f"up was through before its {phase}"
+            before = cut
+            # What was done before the cut is not done again: the next thing is waited for.
+            cut = cut_off(phases[number:], how)
+            # Ray goes on with the model on its own, so only after that may `up` be through.
+            assert cut or before in (None, phases[-1]), f"up was through before its {phase}"
             # Plain Pulumi may not read what a kill has left; the next interrupted up has mended it.
             if how is signal.SIGINT and phase != "secrets":
                 kept = credentials(deployment())

@@ -41,10 +41,7 @@ class Lab:
     def __init__(self, state: Path) -> None:
         self.twin = Twin(state, store_dir())
         self.key = controller_key(state / "test")
-        built = builder.expected("node", "default", store_dir()).digest
-        if built is None:
-            pytest.skip("the node image is not built: './rackform up' or './rackform build node'")
-        self.base_digest = built
+        self.base_digest = builder.build("node", "default", store_dir(), print).digest
 
     def node(self, name: str, last: int, port: str) -> NodeSpec:
         return NodeSpec(
@@ -224,6 +221,27 @@ def test_a_poweroff_from_inside_ends_the_host(up: Lab) -> None:
     found = nodes.read(up.twin, "b")
     assert found
     assert found.problems == ("it is powered off",)
+
+
+def test_a_host_that_is_shutting_down_is_told_as_such_and_comes_back(up: Lab) -> None:
+    nodes.create(up.twin, up.specs[1])
+    slow = "[Service]\\nExecStart=sleep infinity\\nExecStop=sleep 6\\n"
+    up.ssh(
+        "b",
+        f"printf '{slow}' > /run/systemd/system/slow.service && systemctl start slow"
+        " && systemctl --no-block poweroff",
+    )
+    found = nodes.read(up.twin, "b")
+    assert found
+    deadline = time.monotonic() + 5
+    while _answers(found.connection) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    found = nodes.read(up.twin, "b")
+    assert found
+    assert found.power == "on"
+    assert found.problems == ("its SSH server does not answer: it hangs, starts or shuts down",)
+    nodes.create(up.twin, up.specs[1])
+    assert up.ssh("b", "systemctl is-active slow || true") == "inactive"
 
 
 def test_a_removed_host_leaves_its_port_as_it_was_configured(up: Lab) -> None:

@@ -174,6 +174,20 @@ def test_a_switch_port_changed_by_hand_is_named_and_repaired_alone(report: dict[
     assert preview()[0] == {}
 
 
+def test_a_port_that_another_program_took_is_told_and_the_next_up_succeeds(
+    report: dict[str, Any],
+) -> None:
+    assert report
+    squatter = "systemd-run --quiet --unit=squatter python3 -m http.server 443 --bind 10.77.0.11"
+    assert on("head", f"docker stop edge && {squatter}").status == 0
+    done = rackform("up")
+    assert done.status == 1
+    assert "port 443 of 10.77.0.11 is taken on head by python3" in done.err
+    assert "Traceback" not in done.text
+    assert on("head", "systemctl stop squatter").status == 0
+    assert "Paris" in up()["answer"]
+
+
 def test_an_unreachable_host_is_told_in_the_preview_and_brought_back_by_the_up(
     report: dict[str, Any],
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from images.builder import wheels
 from images.builder.declaration import Python
 from images.builder.lock_model import Wheel
+from images.builder.python_env import SHEBANG
 from remote.errors import RackformError
 
 CODE = b"GREETING = 'hello'\n"
@@ -100,3 +101,20 @@ def test_a_requirement_that_nothing_meets_is_told_with_its_file(
         RackformError, match=r"(?s)small-image/requirements.in can't.*no-such-thing"
     ):
         wheels.resolve(Python(version="3.11"), folder, {})
+
+
+_BODY = b"# -*- coding: UTF-8 -*-\nfrom numba import main\n"
+_FOR_SH = b"'''exec' \"$(printf %b '\\'0057 '\\'0141)\" \"$0\" \"$@\"\n' '''\n"
+
+
+@pytest.mark.parametrize(
+    "first_lines",
+    [
+        b"#!/opt/rackform/.venv/bin/python\n",
+        b"#!/bin/sh\n" + _FOR_SH,  # as uv writes it where the interpreter's path has a space
+        b"#!/bin/sh\n# coding: UTF-8\n" + _FOR_SH,  # and the script tells its encoding
+    ],
+)
+def test_a_script_is_the_same_wherever_the_checkout_is(first_lines: bytes) -> None:
+    expected = b"#!/opt/venv/bin/python\n" + _BODY
+    assert SHEBANG.sub(b"#!/opt/venv/bin/python\n", first_lines + _BODY, count=1) == expected
