@@ -7,10 +7,13 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from components.resources import Credentials
 from provider.inputs import CertificateRequest
+from stack.doors import host_names
 from stack.schema import Site
 
 REGISTRY, EDGE = "registry", "edge"
-_TOKENS = ("ray", "redis", "registry")
+OPERATOR, OPEN_WEBUI = "operator", "open-webui"
+"""Whose passwords people are told: of the operations port, of Open WebUI's administrator."""
+_TOKENS = ("ray", "redis", "registry", OPERATOR)
 
 
 def api_key_token(name: str) -> str:
@@ -25,6 +28,8 @@ class SiteCredentials(ComponentResource):
     """PEM; what clients and nodes trust."""
     api_keys: Output[Mapping[str, str]]
     """Name → key (secret): what the edge accepts."""
+    passwords: Output[Mapping[str, str]]
+    """Whose → password (secret): what people sign in with."""
 
     def __init__(self, name: str, site: Site, opts: ResourceOptions | None = None) -> None:
         super().__init__("rackform:cluster:SiteCredentials", name, None, opts)
@@ -33,9 +38,9 @@ class SiteCredentials(ComponentResource):
             site=site.name,
             certificates={
                 REGISTRY: _certificate(site, site.registry_node),
-                EDGE: _certificate(site, site.edge_node, *site.edge.host_names),
+                EDGE: _certificate(site, site.edge_node, *_edge_names(site)),
             },
-            tokens=[*_TOKENS, *map(api_key_token, site.edge.api_keys)],
+            tokens=[*_TOKENS, *_service_tokens(site), *map(api_key_token, site.edge.api_keys)],
             opts=ResourceOptions(parent=self),
         )
         self.ca_certificate = self._made.ca_certificate
@@ -44,7 +49,17 @@ class SiteCredentials(ComponentResource):
                 lambda tokens: {key: tokens[api_key_token(key)] for key in site.edge.api_keys}
             )
         )
-        self.register_outputs({"ca_certificate": self.ca_certificate, "api_keys": self.api_keys})
+        told = [OPERATOR, *([OPEN_WEBUI] if site.frontends.open_webui else [])]
+        self.passwords = Output.secret(
+            self._made.tokens.apply(lambda tokens: {name: tokens[name] for name in told})
+        )
+        self.register_outputs(
+            {
+                "ca_certificate": self.ca_certificate,
+                "api_keys": self.api_keys,
+                "passwords": self.passwords,
+            }
+        )
 
     def token(self, name: str) -> Output[str]:
         return pulumi.Output.secret(self._made.tokens.apply(lambda tokens: tokens[name]))
@@ -55,6 +70,16 @@ class SiteCredentials(ComponentResource):
 
     def key(self, name: str) -> Output[str]:
         return pulumi.Output.secret(self._made.certificates.apply(lambda all_: all_[name]["key"]))
+
+
+def _service_tokens(site: Site) -> list[str]:
+    """Return the names of the tokens that a site needs for what it has beside the models."""
+    return [OPEN_WEBUI] if site.frontends.open_webui else []
+
+
+def _edge_names(site: Site) -> tuple[str, ...]:
+    """Return the names for which the site's own CA vouches: all, unless another one does."""
+    return host_names(site) if site.edge.tls.kind == "internal" else ()
 
 
 def _certificate(site: Site, node: str, *host_names: str) -> dict[str, object]:
