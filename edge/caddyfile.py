@@ -23,6 +23,23 @@ ingress; a head that has just come back answers 404, one that is starting refuse
 """
 
 
+@dataclass(frozen=True)
+class _Limit:
+    """How large a request's body may be.
+
+    Caddy cuts a larger one off and calls that the upstream's fault; so one that tells its length is
+    refused before.
+    """
+
+    size: str
+    too_long: str
+
+
+_API_LIMIT = _Limit("100MB", r"^\d{9,}$")
+_FRONT_LIMIT = _Limit("1GB", r"^\d{10,}$")
+"""Front-ends take documents."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Offer:
     """Something besides the API: an upstream behind a port, and a path or a host name."""
@@ -182,9 +199,14 @@ def _api(door: Door, offers: Sequence[Offer]) -> str:
 			header Content-Type application/json
 			respond `{_error("a valid API key is required", "invalid_api_key", 401)}` 401
 		}}
+		@large header_regexp Content-Length {_API_LIMIT.too_long}
+		handle @large {{
+			header Content-Type application/json
+			respond `{_error("the request is too large", "invalid_request_error", 413)}` 413
+		}}
 		handle {{
 			request_body {{
-				max_size 32MB
+				max_size {_API_LIMIT.size}
 			}}{limits if door.limits_port else ""}
 			forward_auth 127.0.0.1:{door.readiness_port} {{
 				uri /
@@ -263,7 +285,9 @@ def _body(offer: Offer) -> Iterator[str]:
         lines = [*asked, "@change not method GET HEAD", changes, _block("handle", [proxy])]
         yield _block(f"handle_path {offer.path}/*", lines)
     elif offer.path == "/":
-        body = _block("request_body", ["max_size 512MB"])
+        yield f"@large header_regexp Content-Length {_FRONT_LIMIT.too_long}"
+        yield _block("handle @large", [*asked, "respond 413"])
+        body = _block("request_body", [f"max_size {_FRONT_LIMIT.size}"])
         yield _block("handle", [*asked, body, _proxy(offer, upward)])
     else:
         yield f"@{offer.name} path {offer.path} {offer.path}/*"
