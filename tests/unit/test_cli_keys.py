@@ -1,5 +1,7 @@
 """Keys are listed by name, and told one at a time."""
 
+from typing import Any
+
 import pytest
 from typer.testing import CliRunner
 
@@ -13,11 +15,12 @@ from tests.unit.site_examples import example
 
 
 def outputs() -> Outputs:
-    return Outputs.model_construct(
-        endpoint="https://10.77.0.11/v1",
-        api_keys={"me": "secret-of-me", "gone": "secret-of-gone"},
-        passwords={"operator": "secret-of-operator"},
-    )
+    found: dict[str, Any] = {
+        "endpoint": "https://10.77.0.11/v1",
+        "api_keys": {"me": "secret-of-me", "gone": "secret-of-gone"},
+        "passwords": {"operator": "secret-of-operator"},
+    }
+    return Outputs.model_construct(**found)
 
 
 def site() -> Site:
