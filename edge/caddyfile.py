@@ -90,8 +90,9 @@ def caddyfile(door: Door) -> str:
         blocks += _sites(door, port, names, f"port_{port}")
     for offer in others:
         if offer.host_name:
-            blocks.append(_snippet(offer.name, _bodies([offer])))
-            blocks += _sites(door, door.port, [offer.host_name], offer.name, by_address=False)
+            snippet = f"named_{offer.name}"
+            blocks.append(_snippet(snippet, _bodies([offer])))
+            blocks += _sites(door, door.port, [offer.host_name], snippet, by_address=False)
     return "\n\n".join(blocks) + "\n"
 
 

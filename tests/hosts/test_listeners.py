@@ -11,9 +11,13 @@ from testinfra.host import Host
 from serving.ray_node import DASHBOARD_PORT, GCS_PORT, PORTS, REDIS_PORT
 from stack.doors import FIXED
 from stack.expectations import Expectations, ExpectedHost
+from stack.services import AnythingLlm
 
 _RAY = {GCS_PORT, DASHBOARD_PORT, REDIS_PORT, 8000, 8081, 8082, *PORTS.values()}
 """Beside those that it is given: Serve's proxy, the metrics of autoscaler and dashboard."""
+
+_ASKS_FOR_NO_ADDRESS = {AnythingLlm.fabric_port}
+"""Programs that cannot be told where to listen: the firewall alone is in front of them."""
 
 _EVERYWHERE = {"0.0.0.0", "*", "[::]"}  # noqa: S104 - as `ss` prints it
 _TIMEOUT_S = 1.5
@@ -64,7 +68,8 @@ def test_exactly_what_is_declared_is_reached_over_the_management_network(
 def test_services_listen_on_one_address_and_not_on_all(host: Host, expected: ExpectedHost) -> None:
     """The firewall is the second lock: what people sign in to is behind the edge by itself."""
     everywhere = {port for address, port in _listeners(host) if address in _EVERYWHERE}
-    assert everywhere & (set(FIXED) | set(expected.open_tcp)) <= {expected.connection.port}
+    one_address = (set(FIXED) | set(expected.open_tcp)) - _ASKS_FOR_NO_ADDRESS
+    assert everywhere & one_address <= {expected.connection.port}
 
 
 def test_ssh_is_reached_over_the_management_network(expected: ExpectedHost) -> None:
