@@ -211,7 +211,7 @@ def keys(
     stack: Stack = "lab",
     *,
     password: Annotated[
-        str | None, typer.Option(help="print a password: operator, open-webui")
+        str | None, typer.Option(help="print one: operator, open-webui, anythingllm")
     ] = None,
     as_json: Json = False,
 ) -> None:

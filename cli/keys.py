@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
 from cli.access import Outputs, access
-from stack.doors import has_operations
+from stack.doors import fronts, has_operations, runs
 from stack.errors import InputError
 from stack.hints import suggestion
 from stack.load import load_site, read_stack
@@ -102,8 +102,11 @@ def _password_urls(site: Site, host: str) -> list[tuple[str, str]]:
     urls = []
     if has_operations(site):
         urls.append(("operator", f"https://{host}:{site.edge.operations_port}"))
-    if site.frontends.open_webui:
-        urls.append(("open-webui", f"https://{host}:{site.frontends.open_webui.port}"))
+    urls += [
+        (key.replace("_", "-"), f"https://{host}:{front.port}")
+        for key, front in fronts(site)
+        if runs(key)
+    ]
     return urls
 
 

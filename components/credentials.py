@@ -7,13 +7,15 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from components.resources import Credentials
 from provider.inputs import CertificateRequest
-from stack.doors import host_names
+from stack.doors import fronts, host_names, runs
 from stack.schema import Site
 
 REGISTRY, EDGE = "registry", "edge"
-OPERATOR, OPEN_WEBUI = "operator", "open-webui"
-"""Whose passwords people are told: of the operations port, of Open WebUI's administrator."""
-_TOKENS = ("ray", "redis", "registry", OPERATOR)
+OPERATOR = "operator"
+WEBUI_PASSWORD, LLM_AUTH = "open_webui_password", "anythingllm_auth_token"
+_OF_FRONTENDS = (WEBUI_PASSWORD, LLM_AUTH)
+"""Made whether a front-end is declared or not: one that comes back finds its data under them."""
+_TOKENS = ("ray", "redis", "registry", OPERATOR, *_OF_FRONTENDS)
 
 
 def api_key_token(name: str) -> str:
@@ -40,7 +42,7 @@ class SiteCredentials(ComponentResource):
                 REGISTRY: _certificate(site, site.registry_node),
                 EDGE: _certificate(site, site.edge_node, *_edge_names(site)),
             },
-            tokens=[*_TOKENS, *_service_tokens(site), *map(api_key_token, site.edge.api_keys)],
+            tokens=[*_TOKENS, *map(api_key_token, site.edge.api_keys)],
             opts=ResourceOptions(parent=self),
         )
         self.ca_certificate = self._made.ca_certificate
@@ -49,9 +51,11 @@ class SiteCredentials(ComponentResource):
                 lambda tokens: {key: tokens[api_key_token(key)] for key in site.edge.api_keys}
             )
         )
-        told = [OPERATOR, *([OPEN_WEBUI] if site.frontends.open_webui else [])]
+        told = _passwords(site)
         self.passwords = Output.secret(
-            self._made.tokens.apply(lambda tokens: {name: tokens[name] for name in told})
+            self._made.tokens.apply(
+                lambda tokens: {whose: tokens[name] for whose, name in told.items()}
+            )
         )
         self.register_outputs(
             {
@@ -72,9 +76,11 @@ class SiteCredentials(ComponentResource):
         return pulumi.Output.secret(self._made.certificates.apply(lambda all_: all_[name]["key"]))
 
 
-def _service_tokens(site: Site) -> list[str]:
-    """Return the names of the tokens that a site needs for what it has beside the models."""
-    return [OPEN_WEBUI] if site.frontends.open_webui else []
+def _passwords(site: Site) -> dict[str, str]:
+    """Return whose password people ask for, and the token that it is."""
+    of_fronts = {"open_webui": WEBUI_PASSWORD, "anythingllm": LLM_AUTH}
+    asked = {key.replace("_", "-"): of_fronts[key] for key, _ in fronts(site) if runs(key)}
+    return {OPERATOR: OPERATOR, **asked}
 
 
 def _edge_names(site: Site) -> tuple[str, ...]:

@@ -177,6 +177,12 @@ def test_the_certificate_of_the_edge_holds_for_every_name_that_leads_to_it() -> 
     assert request["dns_names"] == ["head", "llm.lan", "chat.lan"]
 
 
+def test_a_front_end_that_comes_back_finds_its_data_under_the_same_password(lab: Engine) -> None:
+    without = declare(changed("lab", "frontends", {}))
+    for engine in (lab, without):
+        assert "open_webui_password" in engine.inputs("credentials-made")["tokens"]
+
+
 def test_a_certificate_of_one_s_own_is_not_asked_of_the_site_s_ca() -> None:
     tls = {"kind": "acme", "email": "ops@example.org"}
     declared = changed("lab", "edge", {"host_names": ["llm.example.org"], "tls": tls})
