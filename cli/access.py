@@ -24,6 +24,7 @@ class Outputs(BaseModel):
     closure: str
     ca_certificate: str
     api_keys: dict[str, str]
+    passwords: dict[str, str] = {}
     connections: dict[str, Connection]
     expectations: Json[Expectations]
 
@@ -51,7 +52,8 @@ def access(stack: str) -> Access:
 
     """
     found = Pulumi(stack).outputs()
-    missing = sorted(set(Outputs.model_fields) - set(found))
+    needed = {name for name, field in Outputs.model_fields.items() if field.is_required()}
+    missing = sorted(needed - set(found))
     if missing:
         raise RackformError(
             f"stack {stack} has no {missing[0]} yet, as it was never brought up to the end:"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.console import err, out
+from stack.errors import InputError
 
 app = typer.Typer(
     name="rackform",
@@ -202,6 +203,52 @@ def status(stack: Stack = "lab", *, as_json: Json = False) -> None:
         sys.stdout.write(json.dumps(found.model_dump(mode="json")) + "\n")
     else:
         out.print(table(found))
+
+
+@app.command()
+def keys(
+    name: Annotated[str | None, typer.Argument(help="the API key to print")] = None,
+    stack: Stack = "lab",
+    *,
+    password: Annotated[
+        str | None, typer.Option(help="print one: operator, open-webui, anythingllm")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List API keys and passwords by name, or print the one that is named."""
+    from cli import keys as work
+
+    if name and password:
+        raise InputError(f"{name} and --password {password} are two secrets: ask for one at a time")
+    if name is None and password is None:
+        found = work.listed(stack)
+        if as_json:
+            sys.stdout.write(found.model_dump_json() + "\n")
+        else:
+            out.print(work.table(found))
+        return
+    secret = work.password(stack, password) if password else work.api_key(stack, name or "")
+    sys.stdout.write((secret.model_dump_json() if as_json else secret.secret) + "\n")
+
+
+@app.command()
+def purge(
+    name: Annotated[
+        str | None, typer.Argument(help="whose data: open-webui, prometheus …; a list if left out")
+    ] = None,
+    stack: Stack = "lab",
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="don't ask")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove the data of a service that is no longer in the site, or list what is kept."""
+    from cli import purge as work
+
+    found = work.purge(stack, name, yes=yes) if name else work.kept(stack)
+    if as_json:
+        sys.stdout.write(json.dumps([each.model_dump() for each in found]) + "\n")
+    elif not name:
+        out.print(work.table(found))
 
 
 @app.command()

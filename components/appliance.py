@@ -21,6 +21,7 @@ from components.resources import plain
 from components.services import Ground, Placed
 from components.serving import Serving, ServingArgs
 from components.verification import Verification, VerificationArgs
+from edge.certificate import OwnCertificate
 from planner.models import Plan
 from stack.schema import Site
 
@@ -33,6 +34,8 @@ class ApplianceArgs:
     """The controller's SSH key, used where the site names none."""
     authorized_key: str
     """Its public half, which a twin's machines accept."""
+    own_certificate: OwnCertificate | None = None
+    """For the edge's host names, where the site gives its own."""
     pins: Mapping[str, str] = field(default_factory=dict)
     """image/variant → input hash of an earlier generation's image (`rackform:pinned`)."""
 
@@ -45,6 +48,7 @@ class Appliance(ComponentResource):
     closure: str
     ca_certificate: Output[str]
     api_keys: Output[Mapping[str, str]]
+    passwords: Output[Mapping[str, str]]
     connections: Mapping[str, Input[object]]
     expectations: Output[str]
     """What the verification compared, for `./rackform verify` by hand (secret)."""
@@ -170,18 +174,9 @@ class Appliance(ComponentResource):
             ),
             self._child,
         )
-        edge_image = ground.image("edge", {site.edge_node})
-        head_address = site.nodes[plan.head].fabric_address
         edge = Edge(
             "edge",
-            EdgeArgs(
-                site=site,
-                credentials=ground.credentials,
-                machine=ground.machines[site.edge_node],
-                host=ground.hosts[site.edge_node],
-                image=edge_image,
-                api_address=f"{head_address}:{site.ray.serve_port}",
-            ),
+            EdgeArgs(ground=ground, routes=[], own=self._args.own_certificate),
             self._child,
         )
         self._ray_token, self.endpoint, self.model = (
@@ -199,13 +194,14 @@ class Appliance(ComponentResource):
                 Placed("ray-worker", node, worker, ray_image.image_id)
                 for node, worker in cluster.workers.items()
             ),
-            Placed("edge", site.edge_node, edge.container, edge_image.image_id),
+            *edge.placed,
         ]
 
     def _verify(self, ground: Ground, services: Sequence[Placed]) -> None:
         site = ground.site
         self.ca_certificate = self._credentials.ca_certificate
         self.api_keys = self._credentials.api_keys
+        self.passwords = self._credentials.passwords
         self.closure = closure(site, self._args.pins).hash
         self.expectations = expectations(
             ExpectationArgs(

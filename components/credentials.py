@@ -7,10 +7,15 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from components.resources import Credentials
 from provider.inputs import CertificateRequest
+from stack.doors import fronts, host_names, runs
 from stack.schema import Site
 
 REGISTRY, EDGE = "registry", "edge"
-_TOKENS = ("ray", "redis", "registry")
+OPERATOR = "operator"
+WEBUI_PASSWORD, LLM_AUTH = "open_webui_password", "anythingllm_auth_token"
+_OF_FRONTENDS = (WEBUI_PASSWORD, LLM_AUTH)
+"""Made whether a front-end is declared or not: one that comes back finds its data under them."""
+_TOKENS = ("ray", "redis", "registry", OPERATOR, *_OF_FRONTENDS)
 
 
 def api_key_token(name: str) -> str:
@@ -25,6 +30,8 @@ class SiteCredentials(ComponentResource):
     """PEM; what clients and nodes trust."""
     api_keys: Output[Mapping[str, str]]
     """Name → key (secret): what the edge accepts."""
+    passwords: Output[Mapping[str, str]]
+    """Whose → password (secret): what people sign in with."""
 
     def __init__(self, name: str, site: Site, opts: ResourceOptions | None = None) -> None:
         super().__init__("rackform:cluster:SiteCredentials", name, None, opts)
@@ -33,7 +40,7 @@ class SiteCredentials(ComponentResource):
             site=site.name,
             certificates={
                 REGISTRY: _certificate(site, site.registry_node),
-                EDGE: _certificate(site, site.edge_node, *site.edge.host_names),
+                EDGE: _certificate(site, site.edge_node, *_edge_names(site)),
             },
             tokens=[*_TOKENS, *map(api_key_token, site.edge.api_keys)],
             opts=ResourceOptions(parent=self),
@@ -44,7 +51,19 @@ class SiteCredentials(ComponentResource):
                 lambda tokens: {key: tokens[api_key_token(key)] for key in site.edge.api_keys}
             )
         )
-        self.register_outputs({"ca_certificate": self.ca_certificate, "api_keys": self.api_keys})
+        told = _passwords(site)
+        self.passwords = Output.secret(
+            self._made.tokens.apply(
+                lambda tokens: {whose: tokens[name] for whose, name in told.items()}
+            )
+        )
+        self.register_outputs(
+            {
+                "ca_certificate": self.ca_certificate,
+                "api_keys": self.api_keys,
+                "passwords": self.passwords,
+            }
+        )
 
     def token(self, name: str) -> Output[str]:
         return pulumi.Output.secret(self._made.tokens.apply(lambda tokens: tokens[name]))
@@ -55,6 +74,18 @@ class SiteCredentials(ComponentResource):
 
     def key(self, name: str) -> Output[str]:
         return pulumi.Output.secret(self._made.certificates.apply(lambda all_: all_[name]["key"]))
+
+
+def _passwords(site: Site) -> dict[str, str]:
+    """Return whose password people ask for, and the token that it is."""
+    of_fronts = {"open_webui": WEBUI_PASSWORD, "anythingllm": LLM_AUTH}
+    asked = {key.replace("_", "-"): of_fronts[key] for key, _ in fronts(site) if runs(key)}
+    return {OPERATOR: OPERATOR, **asked}
+
+
+def _edge_names(site: Site) -> tuple[str, ...]:
+    """Return the names for which the site's own CA vouches: all, unless another one does."""
+    return host_names(site) if site.edge.tls.kind == "internal" else ()
 
 
 def _certificate(site: Site, node: str, *host_names: str) -> dict[str, object]:

@@ -1,29 +1,34 @@
-"""The one door to the appliance: TLS and a key in front of `/v1`; nothing else is offered."""
+"""The one door to the appliance: TLS and keys in front of `/v1`, TLS and passwords of the rest."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pulumi import ComponentResource, Output, Resource, ResourceOptions
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
-from components.credentials import EDGE, SiteCredentials
+from components.containers import Placement, run_parts
+from components.credentials import EDGE, OPERATOR, api_key_token
 from components.images import ContainerImage
-from components.machines import Machine, on_machine
+from components.machines import on_machine
+from components.passwords import hashed
 from components.resources import Container
-from provider.inputs import HostFile, Readiness
+from components.secrets import placeholder
+from components.services import Ground, Placed, Route
+from edge import parts
+from edge.caddyfile import Door, Offer
+from edge.certificate import OwnCertificate
+from remote.container_spec import ContainerParts
+from serving.ray_node import DASHBOARD_PORT
+from stack.doors import KEY_LIMITS, READINESS, STATUS_PAGE, shows_ray
 from stack.schema import Site
-
-_FOLDER = "/etc/caddy"
-_IMAGE_USER = "997:997"
-"""The user of images/edge; its caddy may bind to ports below 1024."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeArgs:
-    site: Site
-    credentials: SiteCredentials
-    machine: Machine
-    host: Resource
-    image: ContainerImage
-    api_address: str
+    ground: Ground
+    routes: Sequence[Route]
+    """What front-ends and monitoring want to be offered."""
+    own: OwnCertificate | None = None
+    """For the host names, where the site gives its own."""
 
 
 class Edge(ComponentResource):
@@ -31,76 +36,116 @@ class Edge(ComponentResource):
 
     endpoint: Output[str]
     """The base URL for an OpenAI client."""
+    container: Container
+    placed: list[Placed]
 
     def __init__(self, name: str, args: EdgeArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rackform:cluster:Edge", name, None, opts)
-        site, credentials = args.site, args.credentials
-        address, port = str(site.nodes[site.edge_node].address), site.edge.port
-        hosts = [address, *site.edge.host_names]
-        self.container = Container(
-            f"{name}-container",
-            connection=args.machine.connection,
-            machine=args.machine.installation,
-            container_name="edge",
-            image=args.image.reference,
-            image_id=args.image.image_id,
-            command=["caddy", "run", "--config", f"{_FOLDER}/Caddyfile", "--adapter", "caddyfile"],
-            user=_IMAGE_USER,
-            files={
-                f"{_FOLDER}/Caddyfile": {
-                    "content": credentials.api_keys.apply(
-                        lambda keys: caddyfile(
-                            hosts, port, address, args.api_address, list(keys.values())
-                        )
-                    ),
-                    "mode": 0o400,
-                },
-                f"{_FOLDER}/tls.crt": HostFile(content="", mode=0o400).model_dump()
-                | {"content": credentials.certificate(EDGE)},
-                f"{_FOLDER}/tls.key": {"content": credentials.key(EDGE), "mode": 0o400},
+        self._args, self.placed = args, []
+        site = args.ground.site
+        self._image = args.ground.image("edge", {site.edge_node})
+        door = _door(site, args.routes)
+        limits: list[Resource] = []
+        if site.edge.requests_per_minute and door.limits_port:
+            counted = parts.key_limits(site.edge.requests_per_minute, door.limits_port)
+            limits.append(self._run(f"{name}-limits", "edge-limits", counted, {}))
+        secrets = self._secrets()
+        stand_ins = parts.Secrets(
+            keys={key: placeholder(api_key_token(key)) for key in site.edge.api_keys},
+            operator_hash=placeholder("operator_hash"),
+            ray_token=placeholder("ray"),
+            certificates={
+                kind: (placeholder(f"{kind}_certificate"), placeholder(f"{kind}_key"))
+                for kind in ("tls", *(("own",) if args.own else ()))
             },
-            ready=Readiness(kind="tcp", target=[address, str(port)]).model_dump(),
-            opts=on_machine(self, args.machine, args.host, args.image.pulled),
         )
-        suffix = "" if port == 443 else f":{port}"  # noqa: PLR2004 - https's own port
-        self.endpoint = Output.from_input(f"https://{address}{suffix}/v1")
+        self.container = self._run(
+            f"{name}-container", "edge", parts.edge(door, stand_ins), secrets, *limits
+        )
+        suffix = "" if door.port == 443 else f":{door.port}"  # noqa: PLR2004 - https's own port
+        self.endpoint = Output.from_input(f"https://{door.address}{suffix}/v1")
         self.register_outputs({"endpoint": self.endpoint})
 
+    def _secrets(self) -> dict[str, Input[str]]:
+        made, own = self._args.ground.credentials, self._args.own
+        keys = [api_key_token(key) for key in self._args.ground.site.edge.api_keys]
+        return {
+            **{key: made.token(key) for key in keys},
+            "operator_hash": made.token(OPERATOR).apply(hashed),
+            "ray": made.token("ray"),
+            "tls_certificate": made.certificate(EDGE),
+            "tls_key": made.key(EDGE),
+            "own_certificate": own.certificate if own else "",
+            "own_key": Output.secret(own.key if own else ""),
+        }
 
-def caddyfile(hosts: list[str], port: int, bind: str, upstream: str, keys: list[str]) -> str:
-    """Return the Caddyfile: `/v1` for whoever holds a key, 401 without one, 404 for the rest.
+    def _run(
+        self,
+        name: str,
+        container: str,
+        rendered: ContainerParts,
+        secrets: Mapping[str, Input[str]],
+        *after: Resource,
+    ) -> Container:
+        ground, node, image = self._args.ground, self._args.ground.site.edge_node, self._image
+        made = run_parts(
+            name,
+            container,
+            rendered,
+            Placement(node=ground.machines[node], image=image, secrets=secrets),
+            self._options(node, image, *after),
+        )
+        self.placed.append(Placed(container, node, made, image.image_id))
+        return made
 
-    `default_sni` names the certificate for clients that reach the edge by its address, since TLS
-    has no server name then. The key is not passed on.
-    """
-    accepted = "\n".join(f'\t\theader Authorization "Bearer {key}"' for key in keys)
-    sites = ", ".join(f"https://{host}:{port}" for host in hosts)
-    return f"""\
-{{
-	admin off
-	auto_https off
-	default_sni {hosts[0]}
-}}
-{sites} {{
-	bind {bind}
-	tls {_FOLDER}/tls.crt {_FOLDER}/tls.key
-	@authorised {{
-		path /v1/*
-{accepted}
-	}}
-	handle @authorised {{
-		reverse_proxy {upstream} {{
-			flush_interval -1
-			header_up -Authorization
-		}}
-	}}
-	handle /v1/* {{
-		header WWW-Authenticate Bearer
-		header Content-Type application/json
-		respond `{{"error": {{"message": "a valid API key is required", "code": 401}}}}` 401
-	}}
-	handle {{
-		respond 404
-	}}
-}}
-"""
+    def _options(self, node: str, image: ContainerImage, *after: Resource) -> ResourceOptions:
+        ground = self._args.ground
+        return on_machine(self, ground.machines[node], ground.hosts[node], image.pulled, *after)
+
+
+def _door(site: Site, routes: Sequence[Route]) -> Door:
+    edge, head = site.edge, site.nodes[site.head]
+    return Door(
+        address=str(site.nodes[site.edge_node].address),
+        port=edge.port,
+        host_names=edge.host_names,
+        api=f"{head.fabric_address}:{site.ray.serve_port}",
+        wait_s=edge.wait_s,
+        readiness_port=READINESS,
+        limits_port=KEY_LIMITS if edge.requests_per_minute else None,
+        tls=edge.tls.kind,
+        email=edge.tls.email,
+        offers=[*map(_offer, routes), *_own_offers(site)],
+    )
+
+
+def _offer(route: Route) -> Offer:
+    return Offer(
+        name=route.name,
+        upstream=route.upstream,
+        port=route.port,
+        host_name=route.host_name,
+        path=route.path,
+        password=route.password,
+    )
+
+
+def _own_offers(site: Site) -> list[Offer]:
+    """Return what the edge offers of itself: the status page, and Ray's dashboard."""
+    offers = []
+    if site.monitoring:
+        where = site.nodes[site.monitoring.node].fabric_address
+        offers.append(
+            Offer(
+                name="status", upstream=f"{where}:{STATUS_PAGE}", port=site.edge.port,
+                path="/status",
+            )
+        )  # fmt: skip
+    if shows_ray(site):
+        offers.append(
+            Offer(
+                name="ray", upstream=f"127.0.0.1:{DASHBOARD_PORT}", port=site.edge.operations_port,
+                path="/ray", password=True, is_ray=True,
+            )
+        )  # fmt: skip
+    return offers

@@ -11,6 +11,7 @@ from pulumi import Input, Output
 from components.machines import Machine
 from components.resources import plain
 from planner.models import Plan
+from stack.doors import open_tcp
 from stack.schema import Site
 
 
@@ -42,6 +43,7 @@ def expectations(args: ExpectationArgs) -> Output[str]:
                 "fabric_interface": node.interface,
                 "fabric_address": str(node.fabric_address),
                 "containers": images[name],
+                "open_tcp": open_tcp(site, name),
             }
             for name, node in site.nodes.items()
         },

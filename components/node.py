@@ -10,6 +10,7 @@ from components.hardware import nvidia_driver, real_link
 from components.machines import Machine, on_machine
 from components.resources import HostState
 from pyinfra_deploys.registry import sources
+from stack.doors import open_tcp
 from stack.schema import Site
 
 
@@ -61,7 +62,7 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
         },
         "firewall": {
             "fabric_interface": node.interface,
-            "open_tcp": _open_tcp(site, args.node),
+            "open_tcp": open_tcp(site, args.node),
             "ssh_port": _ssh_port(site),
         },
         "nccl_env": {
@@ -81,16 +82,6 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
 
 def _ssh_port(site: Site) -> int:
     return 22 if site.twin else site.ssh.port
-
-
-def _open_tcp(site: Site, node: str) -> list[int]:
-    """Return the ports of a node that are reached from outside the fabric."""
-    services = {
-        (_ssh_port(site), node),
-        (site.registry.port, site.registry_node),
-        (site.edge.port, site.edge_node),
-    }
-    return sorted(port for port, where in services if where == node)
 
 
 def _host_names(site: Site) -> dict[str, list[str]]:

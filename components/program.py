@@ -3,11 +3,14 @@
 import pulumi
 
 from components.appliance import Appliance, ApplianceArgs
+from edge.certificate import OwnCertificate, read_certificate
 from lab.keys import controller_key
 from planner.plan import plan
 from remote.errors import RackformError
+from stack.doors import host_names
 from stack.load import load_site, read_pins
 from stack.paths import stack_dir
+from stack.schema import Site
 
 
 def run(config: pulumi.Config, stack: str) -> Appliance:
@@ -26,11 +29,20 @@ def run(config: pulumi.Config, stack: str) -> Appliance:
             ApplianceArgs(
                 site=site, plan=planned, private_key_file=key.private_file,
                 authorized_key=key.public, pins=read_pins(config.get_object("pinned")),
+                own_certificate=_own_certificate(site),
             ),
         )  # fmt: skip
     except RackformError as error:
         raise pulumi.RunError(str(error)) from None
-    for output in ("endpoint", "model", "closure", "ca_certificate", "api_keys", "connections",
-                   "expectations", "verified"):  # fmt: skip
+    for output in ("endpoint", "model", "closure", "ca_certificate", "api_keys", "passwords",
+                   "connections", "expectations", "verified"):  # fmt: skip
         pulumi.export(output, getattr(appliance, output))
     return appliance
+
+
+def _own_certificate(site: Site) -> OwnCertificate | None:
+    """Return the certificate for the edge's names that the site keeps in files, if it does."""
+    tls = site.edge.tls
+    if tls.certificate_file is None or tls.key_file is None:
+        return None
+    return read_certificate(tls.certificate_file, tls.key_file, host_names(site))

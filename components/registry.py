@@ -1,16 +1,14 @@
 """The site's registry: TLS, one account, on the management network; nodes pull by digest."""
 
-import base64
-import hashlib
 from dataclasses import dataclass
 
-import bcrypt
 import yaml
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from components.credentials import REGISTRY, SiteCredentials
 from components.images import ImageSources, RegistryInput, oci_image
 from components.machines import Machine, on_machine
+from components.passwords import hashed
 from components.resources import Container
 from provider.inputs import HostFile, Mount, Readiness
 from stack.schema import Site
@@ -105,17 +103,4 @@ def _config(address: str) -> str:
 
 
 def _htpasswd(password: str) -> str:
-    """Return the htpasswd line of a random token, the same for the same token.
-
-    The salt is derived from the token, since a new salt would show as a change in every preview.
-    With 256 random bits behind it there is no dictionary that a salt would have to spoil.
-    """
-    salt = hashlib.sha256(f"htpasswd:{password}".encode()).digest()[:16]
-    standard = base64.b64encode(salt).decode().rstrip("=")
-    alphabet = str.maketrans(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-        "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
-    )
-    # Cost 5: the registry checks the password on each of a pull's requests.
-    hashed = bcrypt.hashpw(password.encode(), f"$2b$05${standard.translate(alphabet)}".encode())
-    return f"{USER}:{hashed.decode()}\n"
+    return f"{USER}:{hashed(password)}\n"

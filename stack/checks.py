@@ -1,6 +1,7 @@
 """The rules that look at more than one setting: machines, networks and cables.
 
-Each rule is a generator of errors. Those about models are in `stack.model_checks`.
+Each rule is a generator of errors. Those about services are in `stack.service_checks`,
+those about models in `stack.model_checks`.
 """
 
 import re
@@ -13,14 +14,12 @@ from stack.draft import Draft
 from stack.hints import SettingError, dotted, suggestion, told
 from stack.model_checks import MODEL_RULES
 from stack.schema import LinkKind, Rdma, Role, Variant
-
-_RAY_PORTS = {6379, 6380, *range(6381, 6390), 8080, 8265, *range(10002, 10101)}
-"""What Ray itself listens on, as `serving.ray_node` starts it, with some to spare."""
+from stack.service_checks import SERVICE_RULES
 
 
 def cross_errors(draft: Draft) -> Iterator[SettingError]:
     """Yield what is wrong with a site although each setting by itself is right."""
-    for rule in (*_RULES, *MODEL_RULES):
+    for rule in (*_RULES, *SERVICE_RULES, *MODEL_RULES):
         yield from rule(draft)
 
 
@@ -264,26 +263,6 @@ def _host_keys(draft: Draft) -> Iterator[SettingError]:
             )
 
 
-def _ports(draft: Draft) -> Iterator[SettingError]:
-    site = draft.site
-    ray = {f"ray.{name}": port for name, port in site.ray if name.endswith("_port")}
-    registry, edge = {"registry.port": site.registry.port}, {"edge.port": site.edge.port}
-    for path, port in {**ray, **registry, **edge}.items():
-        if port in _RAY_PORTS:
-            yield told(path, port, "but Ray's own parts listen there: choose one such as 8001")
-    groups = [{"ssh.port": site.ssh.port, **ray, **registry}, {**ray, **edge}]
-    groups += [{"ssh.port": site.ssh.port, **registry}, {"ssh.port": site.ssh.port, **edge}]
-    if site.registry.node == site.edge.node:
-        groups.append({**registry, **edge})
-    for group in groups:
-        first: dict[int, str] = {}
-        for path, port in group.items():
-            if port in first:
-                rest = f"but {first[port]} has that port on the same node: choose another"
-                yield told(path, port, rest)
-            first.setdefault(port, path)
-
-
 def _variant(draft: Draft) -> Iterator[SettingError]:
     if draft.site.twin and draft.site.images.vllm is Variant.CUDA:
         rest = "but the nodes of a twin have no GPU: write cpu, or leave it out"
@@ -299,12 +278,6 @@ def _variant(draft: Draft) -> Iterator[SettingError]:
                 )
 
 
-def _api_keys(draft: Draft) -> Iterator[SettingError]:
-    keys = draft.site.edge.api_keys
-    if len(set(keys)) < len(keys):
-        yield told("edge.api_keys", keys, "but a name means one key: remove the second of each")
-
-
 _RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
     _roles,
     _one_head,
@@ -317,7 +290,5 @@ _RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
     _links,
     _cards,
     _host_keys,
-    _ports,
     _variant,
-    _api_keys,
 )

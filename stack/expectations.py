@@ -15,6 +15,7 @@ class ExpectedHost(_Expectation):
     fabric_address: str
     containers: dict[str, str] = Field(description="container → image id: sha256:…")
     sysctls: dict[str, str] = {}
+    open_tcp: list[int] = Field(default=[], description="what is reached from outside the fabric")
 
 
 class ExpectedApi(_Expectation):

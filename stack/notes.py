@@ -4,6 +4,8 @@ import base64
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from stack.doors import runs, shows_ray
+
 if TYPE_CHECKING:
     from stack.schema import Site
 
@@ -13,16 +15,21 @@ _EXAMPLE_REVISION: Final = "0" * 32  # no commit begins so
 
 def notes(site: "Site") -> tuple[str, ...]:
     """Return a sentence for every setting without effect, to be shown in the preview."""
-    kinds = (_not_built, _recorded, _in_a_twin, _on_real_machines, _examples, _unmanaged)
+    kinds = (_doors, _recorded, _in_a_twin, _on_real_machines, _examples, _unmanaged)
     return tuple(note for kind in kinds for note in kind(site))
 
 
-def _not_built(site: "Site") -> Iterator[str]:
-    for name, frontend in site.frontends:
-        if frontend:
-            yield f"frontends.{name}: not built by this version"
-    if site.monitoring:
-        yield "monitoring: not built by this version"
+def _doors(site: "Site") -> Iterator[str]:
+    if site.frontends.anythingllm and not runs("anythingllm"):
+        yield (
+            "frontends.anythingllm: left out, as its image has no lock: run './rackform lock"
+            " anythingllm' where docker.io is reached; the rest goes on"
+        )
+    if not shows_ray(site):
+        yield (
+            f"edge.node: {site.edge_node} does not reach Ray's dashboard, which is on the head's"
+            f" loopback: ask it by 'ssh -L 8265:127.0.0.1:8265 {site.head}'"
+        )
 
 
 def _recorded(site: "Site") -> Iterator[str]:

@@ -1,11 +1,12 @@
 """The services around the models: registry, edge, Ray, web front-ends, monitoring."""
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from stack.settings import Settings
-from stack.values import DnsName, Email, Name, NodeName, Number, Port, Url, Whole
+from stack.values import DnsName, Email, HostPort, Name, NodeName, Number, Port, Url, Whole
 
 
 class Registry(Settings):
@@ -13,6 +14,24 @@ class Registry(Settings):
         default=None, description="Node that runs it; the head by default."
     )
     port: Port = Field(default=5000, description="TCP port on the node's management address.")
+
+
+class EdgeTls(Settings):
+    """Whose certificate the edge shows for its DNS names; by its address, the site's own CA's."""
+
+    kind: Literal["internal", "acme", "own"] = Field(
+        default="internal",
+        description="internal: the site's own CA; acme: Let's Encrypt; own: the files given here.",
+    )
+    email: Email | None = Field(
+        default=None, description="acme: whom the certificate authority tells of trouble."
+    )
+    certificate_file: Path | None = Field(
+        default=None, description="own: certificate with its chain on the controller, PEM."
+    )
+    key_file: Path | None = Field(
+        default=None, description="own: its private key on the controller, PEM."
+    )
 
 
 class Edge(Settings):
@@ -28,10 +47,17 @@ class Edge(Settings):
     host_names: tuple[DnsName, ...] = Field(
         default=(), description="DNS names for which the certificate holds, beside the address."
     )
+    tls: EdgeTls = Field(default=EdgeTls(), description="Certificates for the DNS names.")
     api_keys: tuple[Name, ...] = Field(
         default=("default",),
         min_length=1,
         description="Names of the API keys; the keys themselves are made and kept as secrets.",
+    )
+    requests_per_minute: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Requests a minute that each API key is good for; no limit if not given.",
     )
     wait_s: Whole = Field(
         default=60,
@@ -97,7 +123,9 @@ class Route(Settings):
     kind: Literal["webhook", "ntfy", "email"] = Field(description="How alerts are sent.")
     url: Url | None = Field(default=None, description="webhook, ntfy: where they are posted.")
     to: Email | None = Field(default=None, description="email: who gets them.")
-    smarthost: str | None = Field(default=None, description="email: mail server, as host:port.")
+    smarthost: HostPort | None = Field(
+        default=None, description="email: mail server, as host:port."
+    )
 
 
 class Monitoring(Settings):

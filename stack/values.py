@@ -222,6 +222,13 @@ Email = Annotated[
         "but this is no e-mail address: write one such as ops@example.org",
     ),
 ]
+HostPort = Annotated[
+    str,
+    Matches(
+        r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}",
+        "but a server is named as host:port: write one such as mail.example.org:587",
+    ),
+]
 Url = Annotated[
     str,
     Matches(

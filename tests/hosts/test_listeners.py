@@ -1,4 +1,4 @@
-"""What is not declared is reached by nobody outside the fabric, whatever address it listens on."""
+"""What is declared is reached from outside the fabric, and nothing else, wherever it listens."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +9,19 @@ import testinfra
 from testinfra.host import Host
 
 from serving.ray_node import DASHBOARD_PORT, GCS_PORT, PORTS, REDIS_PORT
+from stack.doors import FIXED
 from stack.expectations import Expectations, ExpectedHost
+from stack.services import AnythingLlm
 
 _RAY = {GCS_PORT, DASHBOARD_PORT, REDIS_PORT, 8000, 8081, 8082, *PORTS.values()}
 """Beside those that it is given: Serve's proxy, the metrics of autoscaler and dashboard."""
 
+_ASKS_FOR_NO_ADDRESS = {AnythingLlm.fabric_port}
+"""Programs that cannot be told where to listen: the firewall alone is in front of them."""
+
 _EVERYWHERE = {"0.0.0.0", "*", "[::]"}  # noqa: S104 - as `ss` prints it
 _TIMEOUT_S = 1.5
+_TRIES_AT_ONCE = 128
 
 
 def _listeners(host: Host) -> set[tuple[str, int]]:
@@ -33,28 +39,37 @@ def _reached(address: str, port: int) -> bool:
     return True
 
 
-def _closed(host: Host, expected: ExpectedHost) -> set[int]:
-    """Return Ray's ports and all others that listen on every interface, without SSH's.
-
-    A service that is declared for the outside listens on the management address itself.
+def _scanned(listeners: set[tuple[str, int]], expected: ExpectedHost) -> set[int]:
+    """Return the ports that are tried from outside: all that any program listens on, whatever its
+    address, all that is declared, and all that the appliance's services ever listen on.
     """
-    listeners = _listeners(host)
-    declared = {port for address, port in listeners if address == expected.connection.address}
-    everywhere = {port for address, port in listeners if address in _EVERYWHERE}
-    return (_RAY | everywhere) - declared - {expected.connection.port}
+    return {port for _, port in listeners} | set(expected.open_tcp) | _RAY | set(FIXED)
 
 
-def test_only_what_is_declared_is_reached_over_the_management_network(
+def test_exactly_what_is_declared_is_reached_over_the_management_network(
     expectations: Expectations, ssh_config: Path
 ) -> None:
     nodes = expectations.hosts
     hosts = {n: testinfra.get_host(f"ssh://{n}", ssh_config=str(ssh_config)) for n in nodes}
     with ThreadPoolExecutor(len(nodes)) as pool:
-        closed = dict(zip(nodes, pool.map(_closed, hosts.values(), nodes.values()), strict=True))
-    ends = [(name, port) for name, ports in closed.items() for port in sorted(ports)]
-    with ThreadPoolExecutor(len(ends)) as pool:
+        listeners = dict(zip(nodes, pool.map(_listeners, hosts.values()), strict=True))
+    ends = [
+        (name, port)
+        for name, expected in nodes.items()
+        for port in sorted(_scanned(listeners[name], expected))
+    ]
+    with ThreadPoolExecutor(_TRIES_AT_ONCE) as pool:
         answers = pool.map(lambda end: _reached(nodes[end[0]].connection.address, end[1]), ends)
-        assert [end for end, reached in zip(ends, answers, strict=True) if reached] == []
+        reached = [end for end, answer in zip(ends, answers, strict=True) if answer]
+    declared = [(name, port) for name, host in nodes.items() for port in host.open_tcp]
+    assert sorted(reached) == sorted(declared)
+
+
+def test_services_listen_on_one_address_and_not_on_all(host: Host, expected: ExpectedHost) -> None:
+    """The firewall is the second lock: what people sign in to is behind the edge by itself."""
+    everywhere = {port for address, port in _listeners(host) if address in _EVERYWHERE}
+    one_address = (set(FIXED) | set(expected.open_tcp)) - _ASKS_FOR_NO_ADDRESS
+    assert everywhere & one_address <= {expected.connection.port}
 
 
 def test_ssh_is_reached_over_the_management_network(expected: ExpectedHost) -> None:

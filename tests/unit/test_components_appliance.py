@@ -15,6 +15,7 @@ from pulumi import runtime
 from pulumi.runtime import mocks, rpc
 
 from components.appliance import Appliance, ApplianceArgs
+from components.passwords import hashed
 from components.program import run as run_program
 from planner.plan import plan
 from stack.load import load_site, read_stack
@@ -142,9 +143,54 @@ def test_a_file_that_holds_a_secret_is_closed_to_others(lab: Engine) -> None:
 
 
 def test_the_edge_passes_on_only_what_carries_a_key(lab: Engine) -> None:
-    caddyfile = lab.inputs("edge-container")["files"]["/etc/caddy/Caddyfile"]["content"]
-    assert 'header Authorization "Bearer api_default-token"' in caddyfile
-    assert "reverse_proxy 10.78.0.11:8000" in caddyfile
+    files = lab.inputs("edge-container")["files"]
+    assert files["/etc/caddy/keys"]["content"] == '"Bearer api_default-token" default\n'
+    assert "reverse_proxy 10.78.0.11:8000" in files["/etc/caddy/Caddyfile"]["content"]
+
+
+def test_the_edge_s_caddyfile_holds_no_secret(lab: Engine) -> None:
+    files = lab.inputs("edge-container")["files"]
+    assert "-token" not in files["/etc/caddy/Caddyfile"]["content"]
+
+
+def test_ray_s_dashboard_gets_its_token_from_the_edge_after_the_operator_s_password(
+    lab: Engine,
+) -> None:
+    files = lab.inputs("edge-container")["files"]
+    assert files["/etc/caddy/ray"]["content"] == 'header_up Authorization "Bearer ray-token"\n'
+    assert files["/etc/caddy/operator"]["content"] == f"operator {hashed('operator-token')}\n"
+
+
+def test_requests_are_counted_only_where_a_limit_is_set(lab: Engine) -> None:
+    assert "edge-limits" not in lab.declared
+    limited = declare(changed("lab", "edge", {"requests_per_minute": 30}))
+    config = limited.inputs("edge-limits")["files"]["/etc/haproxy/haproxy.cfg"]["content"]
+    assert "bind 127.0.0.1:9107\n" in config
+    assert "sc0_gpc0_rate ge 30 " in config
+    assert "-token" not in config
+
+
+def test_the_certificate_of_the_edge_holds_for_every_name_that_leads_to_it() -> None:
+    declared = changed("lab", "edge", {"host_names": ["llm.lan"]})
+    declared["frontends"]["open_webui"]["host_name"] = "chat.lan"
+    request = declare(declared).inputs("credentials-made")["certificates"]["edge"]
+    assert request["dns_names"] == ["head", "llm.lan", "chat.lan"]
+
+
+def test_a_front_end_that_comes_back_finds_its_data_under_the_same_password(lab: Engine) -> None:
+    without = declare(changed("lab", "frontends", {}))
+    for engine in (lab, without):
+        assert "open_webui_password" in engine.inputs("credentials-made")["tokens"]
+
+
+def test_a_certificate_of_one_s_own_is_not_asked_of_the_site_s_ca() -> None:
+    tls = {"kind": "acme", "email": "ops@example.org"}
+    declared = changed("lab", "edge", {"host_names": ["llm.example.org"], "tls": tls})
+    engine = declare(declared)
+    assert engine.inputs("credentials-made")["certificates"]["edge"]["dns_names"] == ["head"]
+    assert engine.inputs("edge-container")["mounts"] == [
+        {"source": "/var/lib/rackform/edge", "target": "/data", "read_only": False}
+    ]
 
 
 @pytest.mark.parametrize("environment", ["homelab-4x2", "datacenter"])

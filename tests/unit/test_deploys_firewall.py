@@ -7,12 +7,13 @@ import pytest
 from pydantic import JsonValue
 from pyinfra.context import ctx_host
 
-from components.node import _open_tcp
 from pyinfra_deploys import registry
 from pyinfra_deploys.firewall.steps import RULES, TABLE, UNIT
 from pyinfra_deploys.operations.nftables import TableInForce, load_table
 from pyinfra_deploys.templating import render
 from remote.errors import RackformError
+from stack import doors
+from stack.doors import open_tcp
 from stack.load import load_site, read_stack
 from stack.schema import Site
 from tests.unit.sites import changed
@@ -127,7 +128,7 @@ def test_the_path_of_the_rules_is_quoted_for_both_shells() -> None:
     assert "nft -f '\"'\"'/etc/a b'\"'\"' && nft -s list table inet rackform" in command
 
 
-def site(**parts: dict[str, int]) -> Site:
+def site(**parts: dict[str, Any]) -> Site:
     raw = read_stack("lab")
     assert isinstance(raw, dict)
     return load_site({**raw, **parts})
@@ -135,15 +136,37 @@ def site(**parts: dict[str, int]) -> Site:
 
 def test_a_worker_opens_ssh_alone_and_the_head_what_it_serves() -> None:
     lab = site()
-    assert _open_tcp(lab, "head") == [22, 443, 5000]
-    assert _open_tcp(lab, "w1") == _open_tcp(lab, "w2") == [22]
+    assert open_tcp(lab, "head") == [22, 443, 5000, 8443, 8445]
+    assert open_tcp(lab, "w1") == open_tcp(lab, "w2") == [22]
 
 
 def test_the_ports_follow_the_site() -> None:
-    moved = site(edge={"port": 8443}, registry={"port": 5001})
-    assert _open_tcp(moved, "head") == [22, 5001, 8443]
+    ports = {"port": 9443, "operations_port": 9445}
+    moved = site(edge=ports, registry={"port": 5001}, frontends={})
+    assert open_tcp(moved, "head") == [22, 5001, 9443, 9445]
+
+
+def test_every_port_of_the_edge_is_opened_on_its_node_wherever_the_front_end_runs() -> None:
+    moved = site(edge={"node": "w1"}, frontends={"open_webui": {"node": "w2"}})
+    assert open_tcp(moved, "w1") == [22, 443, 8443, 8445]
+    assert open_tcp(moved, "w2") == [22]
+
+
+def test_a_front_end_that_cannot_be_run_opens_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = site(frontends={"anythingllm": {"node": "head"}})
+    monkeypatch.setattr(doors, "runs", lambda _: False)
+    assert 8444 not in open_tcp(declared, "head")
+    monkeypatch.setattr(doors, "runs", lambda _: True)
+    assert 8444 in open_tcp(declared, "head")
+
+
+def test_without_anything_for_the_operator_its_port_stays_closed() -> None:
+    raw = read_stack("lab")
+    assert isinstance(raw, dict)
+    alone = load_site({**raw, "edge": {"node": "w1"}, "monitoring": None, "frontends": {}})
+    assert open_tcp(alone, "w1") == [22, 443]
 
 
 def test_the_port_of_ssh_follows_the_site_where_machines_are_real() -> None:
     real = load_site(changed("homelab-4x2", "ssh", {"port": 2222}))
-    assert _open_tcp(real, "n2") == [2222]
+    assert open_tcp(real, "n2") == [2222]

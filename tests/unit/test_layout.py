@@ -14,6 +14,7 @@ PLAIN = frozenset(
         "planner",
         "commission",
         "discover",
+        "edge",
         "fabric",
         "images",
         "pyinfra_deploys",

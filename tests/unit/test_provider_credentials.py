@@ -111,3 +111,12 @@ def test_what_is_no_longer_declared_is_dropped(
 
 def test_keys_and_tokens_are_secret_outputs() -> None:
     assert Credentials.secret_outputs == {"ca_key", "certificates", "tokens"}
+
+
+def test_a_name_that_was_withdrawn_and_comes_back_gets_a_new_token(
+    made: State[CredentialsInputs, CredentialsOutputs],
+) -> None:
+    none = INPUTS.model_copy(update={"tokens": []})
+    without = State(made.id, none, Credentials().update(made, none, RecordingContext()))
+    again = Credentials().update(without, INPUTS, RecordingContext())
+    assert again.tokens["redis"] != made.outputs.tokens["redis"]

@@ -268,18 +268,3 @@ def test_the_cuda_image_in_a_twin_is_refused() -> None:
 def test_the_cuda_image_needs_the_gpu_model() -> None:
     site = real(without=("nodes.w1.gpus.model",))
     assert only_error(site).startswith("nodes.w1.gpus.model is missing")
-
-
-def test_two_services_on_one_port_are_refused() -> None:
-    assert only_error(example({"registry.port": 443})) == (
-        "edge.port = 443, but registry.port has that port on the same node: choose another"
-    )
-    assert load_site(example({"registry.port": 443, "registry.node": "w1"}))
-    assert "but ray.redis_port has that port" in only_error(example({"ray.serve_port": 6390}))
-    for port in ("ray.redis_port", "registry.port", "edge.port"):
-        assert "but Ray's own parts listen there" in only_error(example({port: 8265}))
-    assert "but ssh.port has that port" in only_error(example({"edge.port": 22}))
-
-
-def test_two_api_keys_of_one_name_are_refused() -> None:
-    assert "but a name means one key" in only_error(example({"edge.api_keys": ["a", "a"]}))

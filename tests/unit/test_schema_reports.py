@@ -95,14 +95,22 @@ def test_a_refused_site_is_an_input_error() -> None:
     assert issubclass(SiteError, RackformError)
 
 
-def test_settings_without_effect_are_told() -> None:
-    changes = {
-        "frontends.open_webui.node": "head",
-        "monitoring.node": "head",
-    }
-    told = {note.partition(":")[0] for note in load_site(example(changes)).notes()}
-    assert told == {"frontends.open_webui", "monitoring"}
+def test_front_ends_and_monitoring_have_an_effect() -> None:
+    changes = {"frontends.open_webui.node": "head", "monitoring.node": "head"}
+    assert load_site(example(changes)).notes() == ()
     assert load_site(example()).notes() == ()
+
+
+def test_a_front_end_whose_image_has_no_lock_is_told_to_be_left_out() -> None:
+    site = load_site(example({"frontends.anythingllm.node": "head"}))
+    (note,) = site.notes()
+    assert note.startswith("frontends.anythingllm: left out, as its image has no lock: run ")
+    assert note.endswith("the rest goes on")
+
+
+def test_an_edge_that_cannot_offer_rays_dashboard_is_told() -> None:
+    (note,) = load_site(example({"edge.node": "w1"})).notes()
+    assert note.startswith("edge.node: w1 does not reach Ray's dashboard")
 
 
 def test_rdma_in_a_twin_is_told_to_have_no_effect_on_its_hosts() -> None:

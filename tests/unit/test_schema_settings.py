@@ -81,7 +81,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one(path: str, mea
 def test_an_unknown_setting_that_is_near_to_none_is_refused_with_all_known_ones() -> None:
     assert only_error(example({"edge.xyzzy": 1})) == (
         "edge.xyzzy = 1, but there is no such setting: choose one of api_keys, host_names, node,"
-        " port"
+        " operations_port, port, requests_per_minute, tls, wait_s"
     )
 
 
