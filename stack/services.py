@@ -98,6 +98,11 @@ class Route(Settings):
     url: Url | None = Field(default=None, description="webhook, ntfy: where they are posted.")
     to: Email | None = Field(default=None, description="email: who gets them.")
     smarthost: str | None = Field(default=None, description="email: mail server, as host:port.")
+    sender: Email | None = Field(default=None, description="email: from whom; `to` if not given.")
+    user: str | None = Field(
+        default=None,
+        description="email: login at the mail server, where it asks for one; `sender` if not given.",
+    )
 
 
 class Monitoring(Settings):
