@@ -101,7 +101,7 @@ class Route(Settings):
     sender: Email | None = Field(default=None, description="email: from whom; `to` if not given.")
     user: str | None = Field(
         default=None,
-        description="email: login at the mail server, where it asks for one; `sender` if not given.",
+        description="email: login at the mail server, if it asks for one; `sender` if not given.",
     )
 
 

@@ -18,6 +18,7 @@ PLAIN = frozenset(
         "images",
         "pyinfra_deploys",
         "lab",
+        "monitoring",
         "remote",
         "models",
         "serving",
