@@ -3,6 +3,7 @@
 import pulumi
 
 from components.appliance import Appliance, ApplianceArgs
+from components.secrets import of_routes
 from lab.keys import controller_key
 from planner.plan import plan
 from remote.errors import RackformError
@@ -26,6 +27,7 @@ def run(config: pulumi.Config, stack: str) -> Appliance:
             ApplianceArgs(
                 site=site, plan=planned, private_key_file=key.private_file,
                 authorized_key=key.public, pins=read_pins(config.get_object("pinned")),
+                route_secrets=of_routes(config.get_object("route_secrets"), site),
             ),
         )  # fmt: skip
     except RackformError as error:
