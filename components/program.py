@@ -27,7 +27,10 @@ def run(config: pulumi.Config, stack: str) -> Appliance:
             ApplianceArgs(
                 site=site, plan=planned, private_key_file=key.private_file,
                 authorized_key=key.public, pins=read_pins(config.get_object("pinned")),
-                route_secrets=of_routes(config.get_object("route_secrets"), site),
+                route_secrets={
+                    route: pulumi.Output.secret(value)
+                    for route, value in of_routes(config.get_object("route_secrets"), site).items()
+                },
             ),
         )  # fmt: skip
     except RackformError as error:
