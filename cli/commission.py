@@ -65,9 +65,10 @@ def commission(stack: str, seconds: int, *, with_nccl: bool, keep: bool) -> Outc
     found = verdict(measured, former)
     report = folder / REPORT
     write_private(report, html(measured, found))
+    kept = measured if keep or former is None else former
     if keep or (former is None and found.fit):
         write_private(folder / BASELINE, measured.model_dump_json(indent=1) + "\n")
-    skipped += _publish(stack, site, nccl_metrics(measured, former or measured))
+    skipped += _publish(stack, site, nccl_metrics(measured, kept))
     for each in (*skipped, *found.reasons):
         err.print(escape(each))
     told = "fit for service" if found.fit else "not fit for service"

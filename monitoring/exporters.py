@@ -5,7 +5,7 @@ from pathlib import Path
 
 from monitoring import ports
 from monitoring.gpu_fields import counters_csv, simulated
-from monitoring.prometheus import USER
+from monitoring.prometheus import USER, names_of_edge
 from monitoring.rule import to_yaml
 from planner.models import Plan
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
@@ -48,6 +48,7 @@ def node_exporter(node: Node) -> ContainerParts:
             "--no-collector.btrfs",
             "--no-collector.nfs",
             "--no-collector.nfsd",
+            "--no-collector.systemd",  # on by default in Debian's build alone; it needs D-Bus
             "--no-collector.xfs",
             "--no-collector.zfs",
             f"--web.listen-address={node.fabric_address}:{ports.NODE_EXPORTER}",
@@ -155,6 +156,7 @@ def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
             "http": http | {"valid_status_codes": [401], "tls_config": {"ca_file": ca}},
         },
         "front_end": {"prober": "http", "timeout": "8s", "http": http},
+        **{name: _by_name(name, http) for name in names_of_edge(site)},
     }  # fmt: skip
     return ContainerParts(
         command=[
@@ -170,6 +172,20 @@ def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
         },
         ready=_listens(home, ports.BLACKBOX),
     )
+
+
+def _by_name(name: str, http: dict[str, object]) -> dict[str, object]:
+    """Ask the edge by a name, whoever signed its certificate: what matters is when it expires."""
+    return {
+        "prober": "http",
+        "timeout": "8s",
+        "http": http
+        | {
+            "valid_status_codes": [401],
+            "headers": {"Host": name},
+            "tls_config": {"server_name": name, "insecure_skip_verify": True},
+        },
+    }
 
 
 def _program(

@@ -166,12 +166,19 @@ def _probed(site: Site) -> Iterator[tuple[str, str, str, str]]:
     edge = site.nodes[site.edge_node]
     port = "" if site.edge.port == 443 else f":{site.edge.port}"  # noqa: PLR2004 - https's own
     yield "edge", site.edge_node, "edge", f"https://{edge.address}{port}/v1/models"
+    for name in names_of_edge(site):
+        yield name, site.edge_node, name, f"https://{edge.address}{port}/v1/models"
     if chat := site.frontends.open_webui:
         at = f"{site.nodes[chat.node].fabric_address}:{OpenWebUi.fabric_port}"
         yield "open-webui", chat.node, "front_end", f"http://{at}/health"
     if documents := site.frontends.anythingllm:
         at = f"{site.nodes[documents.node].fabric_address}:{AnythingLlm.fabric_port}"
         yield "anythingllm", documents.node, "front_end", f"http://{at}/api/ping"
+
+
+def names_of_edge(site: Site) -> list[str]:
+    """Return the names under which the edge may show another certificate than by its address."""
+    return [name for name in site.edge.host_names if not name.startswith("*")]
 
 
 def _home(site: Site) -> str:

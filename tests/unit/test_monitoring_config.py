@@ -144,6 +144,17 @@ def test_a_routes_secret_is_in_a_file_of_its_own_that_only_its_user_reads() -> N
     assert "«" not in " ".join([*parts.command, *parts.environment.values()])
 
 
+def test_the_edge_is_asked_by_each_of_its_names_too_since_its_certificate_may_differ() -> None:
+    raw = read_stack("lab")
+    assert isinstance(raw, dict)
+    raw |= {"monitoring": {"node": "head"}, "edge": {"host_names": ["llm.example.org"]}}
+    site = load_site(raw)
+    told = exporters.blackbox(site, "CA").files["/etc/blackbox/blackbox.yml"].content
+    module = yaml.safe_load(told)["modules"]["llm.example.org"]
+    assert module["http"]["tls_config"]["server_name"] == "llm.example.org"
+    assert "endpoint: llm.example.org" in prometheus.config(site, PLAN, [])
+
+
 @pytest.mark.parametrize("port", [443, 8443])
 def test_the_edge_is_probed_on_its_own_port(port: int) -> None:
     raw = read_stack("lab")
