@@ -1,6 +1,7 @@
 """Measures a stack's links and NCCL, judges them, and keeps the result as its baseline."""
 
 import datetime as dt
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
@@ -16,8 +17,11 @@ from cli.machines import machine
 from commission import links, nccl
 from commission.judge import verdict
 from commission.links import End
+from commission.metrics import nccl_metrics
 from commission.model import Baseline, LinkResult, NcclResult, Tool, Verdict
 from commission.report import html
+from monitoring.exporters import TEXTFILES
+from remote import ssh
 from remote.errors import RackformError
 from stack.load import load_site, read_stack
 from stack.paths import stack_dir
@@ -61,13 +65,31 @@ def commission(stack: str, seconds: int, *, with_nccl: bool, keep: bool) -> Outc
     found = verdict(measured, former)
     report = folder / REPORT
     write_private(report, html(measured, found))
+    kept = measured if keep or former is None else former
     if keep or (former is None and found.fit):
         write_private(folder / BASELINE, measured.model_dump_json(indent=1) + "\n")
+    skipped += _publish(stack, site, nccl_metrics(measured, kept))
     for each in (*skipped, *found.reasons):
         err.print(escape(each))
     told = "fit for service" if found.fit else "not fit for service"
     err.print(f"{site.name} is {told}; {report}")
     return Outcome(measured, found, report)
+
+
+def _publish(stack: str, site: Site, metrics: str) -> Iterator[str]:
+    """Leave what was measured where the monitoring node's exporter finds it."""
+    if not (site.monitoring and metrics):
+        return
+    node, folder = machine(stack, site.monitoring.node), shlex.quote(TEXTFILES)
+    file = f"{folder}/commission.prom"
+    try:
+        ssh.run(
+            node,
+            f"umask 022; mkdir -p {folder} && cat > {file}.new && mv {file}.new {file}",
+            input=metrics,
+        )
+    except RackformError as error:
+        yield f"the alert on NCCL's bandwidth goes by what was measured before: {error}"
 
 
 def baseline(path: Path) -> Baseline | None:

@@ -14,6 +14,7 @@ from components.expectations import ExpectationArgs, expectations
 from components.fabric import FabricSwitch, FabricSwitchArgs
 from components.images import ContainerImage, ContainerImageArgs, ImageSources, oci_image
 from components.machines import Machines, Twin, TwinArgs, real_machines
+from components.monitoring import Monitoring, MonitoringArgs
 from components.node import ClusterNode, ClusterNodeArgs
 from components.ray_cluster import RayCluster, RayClusterArgs
 from components.registry import RegistryArgs, SiteRegistry, registry_address
@@ -38,6 +39,8 @@ class ApplianceArgs:
     """For the edge's host names, where the site gives its own."""
     pins: Mapping[str, str] = field(default_factory=dict)
     """image/variant → input hash of an earlier generation's image (`rackform:pinned`)."""
+    route_secrets: Mapping[str, Input[str]] = field(default_factory=dict)
+    """Route of monitoring → its secret (`rackform:route_secrets`)."""
 
 
 class Appliance(ComponentResource):
@@ -69,7 +72,7 @@ class Appliance(ComponentResource):
         self._switches = self._declare_switches()
         self._nodes = self._declare_nodes()
         ground = self._ground()
-        services = [*self._serve(ground)]
+        services = [*self._serve(ground), *self._monitor(ground)]
         self._verify(ground, services)
         self.connections = {
             name: plain(connection)
@@ -196,6 +199,18 @@ class Appliance(ComponentResource):
             ),
             *edge.placed,
         ]
+
+    def _monitor(self, ground: Ground) -> list[Placed]:
+        declared = ground.site.monitoring
+        if not declared:
+            return []
+        args = MonitoringArgs(
+            ground=ground,
+            monitoring=declared,
+            route_secrets=self._args.route_secrets,
+            after=[self._serving.application],
+        )
+        return Monitoring("monitoring", args, self._child).placed
 
     def _verify(self, ground: Ground, services: Sequence[Placed]) -> None:
         site = ground.site

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.monitoring import GPU_IMAGE, IMAGE, gpu_nodes
 from images import builder
 from models.prepare import kept_folder
 from pyinfra_deploys.registry import DEPLOYS, sources
@@ -50,6 +51,8 @@ def closure(site: Site, pins: Mapping[str, str]) -> ClosureNode:
 def stack_images(site: Site) -> list[tuple[str, str]]:
     """Return name and variant of every image that a site runs."""
     images = [*(["node"] if site.twin else []), "vllm", "redis", "registry", "edge"]
+    if site.monitoring:
+        images += [IMAGE, *([GPU_IMAGE] if gpu_nodes(site) and not site.twin else [])]
     return [(image, image_variant(site, image)) for image in images]
 
 

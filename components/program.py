@@ -3,6 +3,7 @@
 import pulumi
 
 from components.appliance import Appliance, ApplianceArgs
+from components.secrets import of_routes
 from edge.certificate import OwnCertificate, read_certificate
 from lab.keys import controller_key
 from planner.plan import plan
@@ -30,6 +31,10 @@ def run(config: pulumi.Config, stack: str) -> Appliance:
                 site=site, plan=planned, private_key_file=key.private_file,
                 authorized_key=key.public, pins=read_pins(config.get_object("pinned")),
                 own_certificate=_own_certificate(site),
+                route_secrets={
+                    route: pulumi.Output.secret(value)
+                    for route, value in of_routes(config.get_object("route_secrets"), site).items()
+                },
             ),
         )  # fmt: skip
     except RackformError as error:

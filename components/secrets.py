@@ -6,6 +6,9 @@ from typing import cast
 import pulumi
 from pulumi import Input, Output
 
+from stack.errors import InputError
+from stack.schema import Site
+
 
 def placeholder(name: str) -> str:
     """Return the text that stands for a secret while a configuration is rendered."""
@@ -29,3 +32,33 @@ def fill(text: str, secrets: Mapping[str, Input[str]]) -> Input[str]:
 
     values = cast("Output[Mapping[str, str]]", Output.all(**used))
     return pulumi.Output.secret(values.apply(replace))
+
+
+def of_routes(raw: object, site: Site) -> dict[str, str]:
+    """Return route of monitoring → its secret in the clear, from `rackform:route_secrets`.
+
+    Raises:
+        InputError: a secret is for no route, or is no text. It is not told.
+
+    """
+    declared = site.monitoring.routes if site.monitoring else {}
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise InputError(
+            "rackform:route_secrets has one value, but it is a mapping of routes: set one of them,"
+            " as with pulumi config set --secret --path 'rackform:route_secrets.ROUTE'"
+        )
+    for route, value in raw.items():
+        if route not in declared:
+            known = ", ".join(declared) or "none"
+            raise InputError(
+                f"rackform:route_secrets.{route} is for no route of monitoring.routes ({known}):"
+                " declare that route, or remove the secret with pulumi config rm --path"
+            )
+        if not (isinstance(value, str) and value):
+            raise InputError(
+                f"rackform:route_secrets.{route} is no text, but a token or a password is one: set"
+                f" it anew, with pulumi config set --secret --path 'rackform:route_secrets.{route}'"
+            )
+    return dict(raw)

@@ -112,7 +112,7 @@ def _node(name: str, node: Node, activity: Activity | None) -> NodePower:
     gpu = _gpu(node)
     count = node.gpu_count
     host = _HOSTS[_kind(gpu)]
-    full_host = float(node.host_power_w or host.full_w + host.per_gpu_w * count)
+    full_host = _full_host_w(node, host)
     idle_host = min(full_host, host.idle_w)
     if gpu is None:
         return NodePower(
@@ -145,6 +145,25 @@ def _kind(gpu: Gpu | None) -> str:
     if gpu.form is Form.INTEGRATED:
         return "integrated"
     return "desktop" if gpu.form is Form.PCIE else "server"
+
+
+class Wall(NamedTuple):
+    """A node's draw from the wall is `base_w`, and `per_w` times what its GPUs take."""
+
+    base_w: float
+    """At work, without its GPUs."""
+    per_w: float
+    """More than one: the losses of the power supply."""
+
+
+def wall(node: Node) -> Wall:
+    """Return how a node's draw follows from that of its GPUs, where it is measured."""
+    host = _HOSTS[_kind(_gpu(node))]
+    return Wall(_full_host_w(node, host) / host.efficiency, 1 / host.efficiency)
+
+
+def _full_host_w(node: Node, host: _Host) -> float:
+    return float(node.host_power_w or host.full_w + host.per_gpu_w * node.gpu_count)
 
 
 def breaker_w(circuit: Circuit) -> float:

@@ -126,6 +126,11 @@ class Route(Settings):
     smarthost: HostPort | None = Field(
         default=None, description="email: mail server, as host:port."
     )
+    sender: Email | None = Field(default=None, description="email: from whom; `to` if not given.")
+    user: str | None = Field(
+        default=None,
+        description="email: login at the mail server, if it asks for one; `sender` if not given.",
+    )
 
 
 class Monitoring(Settings):

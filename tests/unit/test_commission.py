@@ -260,3 +260,31 @@ def test_a_baseline_that_is_missing_or_broken_is_none(tmp_path: Path) -> None:
     assert work.baseline(path) is None
     path.write_text(measured(link(94)).model_dump_json())
     assert work.baseline(path) == measured(link(94))
+
+
+def test_what_was_measured_lies_where_the_node_exporter_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = load_site({**example(), "monitoring": {"node": "head"}})
+    folder = tmp_path / "metrics of the node"
+    monkeypatch.setattr(work, "TEXTFILES", str(folder))
+    with serving() as loopback:
+        node = over_ssh(loopback, tmp_path).connection
+        monkeypatch.setattr(work, "machine", lambda *_: node)
+        assert list(work._publish("lab", site, "rackform_nccl_busbw_gb_s 8\n")) == []
+    assert (folder / "commission.prom").read_text() == "rackform_nccl_busbw_gb_s 8\n"
+    assert [file.name for file in folder.iterdir()] == ["commission.prom"]
+
+
+def test_metrics_that_cannot_be_left_are_told_and_stop_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise RackformError("head: unable to connect")
+
+    site = load_site({**example(), "monitoring": {"node": "head"}})
+    monkeypatch.setattr(work, "machine", lambda *_: None)
+    monkeypatch.setattr(work.ssh, "run", away)
+    (told,) = work._publish("lab", site, "rackform_nccl_busbw_gb_s 8\n")
+    assert told.endswith("what was measured before: head: unable to connect")
+    assert list(work._publish("lab", load_site(example()), "x 1\n")) == []

@@ -19,6 +19,7 @@ PLAIN = frozenset(
         "images",
         "pyinfra_deploys",
         "lab",
+        "monitoring",
         "remote",
         "models",
         "serving",

@@ -1,0 +1,209 @@
+"""The exporters' containers: what each node measures of itself and of the others. Pure."""
+
+import json
+from pathlib import Path
+
+from monitoring import ports
+from monitoring.gpu_fields import counters_csv, simulated
+from monitoring.prometheus import USER, names_of_edge
+from monitoring.rule import to_yaml
+from planner.models import Plan
+from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from stack.schema import Node, Site
+
+SIMULATOR_DATA = "/var/lib/rackform/gpu-simulator"
+"""On a node of the twin: gpu<index>.json holds values that its simulator shows in place of idle."""
+TEXTFILES = "/var/lib/rackform/metrics"
+"""Metrics that a program leaves on a node as files (*.prom); the node exporter passes them on."""
+_FILES = Path(__file__).parent / "files"
+_PROGRAMS = "/etc/rackform"
+_NO_MOUNTS = ("dev", "proc", "run", "sys", "etc/rackform/.+", "var/lib/docker/.+")
+_NO_DISKS = (
+    "autofs", "binfmt_misc", "bpf", "cgroup2?", "configfs", "debugfs", "devpts", "devtmpfs",
+    "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "securityfs", "squashfs", "sysfs",
+    "tmpfs", "tracefs",
+)  # fmt: skip
+_SMALL_BYTES = 64
+_ICMP_HEADERS_BYTES = 28
+_MANAGEMENT_MTU_BYTES = 1500
+_PINGS_A_SECOND = 16
+_PROBE_INTERVAL_S, _PROBE_TIMEOUT_S = 20, 15
+
+
+def node_exporter(node: Node) -> ContainerParts:
+    """Node exporter of the host, not of its container; the twin's root is an overlay."""
+    return ContainerParts(
+        command=[
+            "prometheus-node-exporter",
+            "--path.procfs=/host/proc",
+            "--path.sysfs=/host/sys",
+            "--path.rootfs=/host/root",
+            "--path.udev.data=/host/root/run/udev/data",
+            "--collector.ethtool",
+            f"--collector.ethtool.device-include=^{node.interface}$",
+            "--collector.textfile.directory=/host/metrics",
+            f"--collector.filesystem.mount-points-exclude=^/({'|'.join(_NO_MOUNTS)})($|/)",
+            f"--collector.filesystem.fs-types-exclude=^({'|'.join(_NO_DISKS)})$",
+            "--no-collector.arp",
+            "--no-collector.btrfs",
+            "--no-collector.nfs",
+            "--no-collector.nfsd",
+            "--no-collector.systemd",  # on by default in Debian's build alone; it needs D-Bus
+            "--no-collector.xfs",
+            "--no-collector.zfs",
+            f"--web.listen-address={node.fabric_address}:{ports.NODE_EXPORTER}",
+            "--log.level=warn",
+        ],
+        user=USER,
+        mounts=[
+            Mount(source="/proc", target="/host/proc"),
+            Mount(source="/sys", target="/host/sys"),
+            Mount(source="/", target="/host/root"),
+            Mount(source=TEXTFILES, target="/host/metrics"),
+        ],
+        ready=_listens(node, ports.NODE_EXPORTER),
+    )
+
+
+def smokeping(site: Site, name: str) -> ContainerParts:
+    """Pings from one node to all others, small ones and the largest that the MTU lets through.
+
+    Raw sockets are root's. One process tells its targets apart by the host as it is written, and
+    knows no other label: the large pings have the same address in its IPv6 form. Linux sets DF on
+    a ping that fits the interface, so one that is too large for a hop is lost, not cut up.
+    """
+    node = site.nodes[name]
+    others = [other for key, other in site.nodes.items() if key != name]
+    interval_s = -(-len(others) // _PINGS_A_SECOND)
+    groups = []
+    for mtu, addresses in (
+        (site.fabric.mtu_bytes, [str(other.fabric_address) for other in others]),
+        (_MANAGEMENT_MTU_BYTES, [str(other.address) for other in others]),
+    ):
+        groups.append(_pings(addresses, _SMALL_BYTES, interval_s))
+        large = [f"::ffff:{address}" for address in addresses]
+        groups.append(_pings(large, mtu - _ICMP_HEADERS_BYTES, interval_s))
+    return ContainerParts(
+        command=[
+            "prometheus-smokeping-prober",
+            "--config.file=/etc/smokeping.yml",
+            f"--web.listen-address={node.fabric_address}:{ports.SMOKEPING}",
+            "--log.level=warn",
+        ],
+        user="0:0",
+        capabilities=["NET_RAW"],
+        files={"/etc/smokeping.yml": HostFile(content=to_yaml({"targets": groups}))},
+        ready=_listens(node, ports.SMOKEPING),
+    )
+
+
+def _pings(hosts: list[str], size: int, interval_s: int) -> dict[str, object]:
+    return {
+        "hosts": hosts, "interval": f"{interval_s}s", "network": "ip4", "protocol": "icmp",
+        "size": size,
+    }  # fmt: skip
+
+
+def dcgm(node: Node) -> ContainerParts:
+    """NVIDIA's exporter, with the fields that our rules and dashboards read."""
+    path = "/etc/dcgm-exporter/rackform.csv"
+    return ContainerParts(
+        command=[
+            "dcgm-exporter",
+            "--collectors", path,
+            "--address", f"{node.fabric_address}:{ports.GPU_EXPORTER}",
+        ],
+        files={path: HostFile(content=counters_csv(), mode=0o444)},
+        ready=_listens(node, ports.GPU_EXPORTER),
+    )  # fmt: skip
+
+
+def gpu_simulator(node: Node) -> ContainerParts:
+    """What stands in for it in a twin; it says so in every line."""
+    settings = {
+        "address": str(node.fabric_address), "port": ports.GPU_EXPORTER,
+        "gpus": node.gpu_count, "folder": "/data", "fields": simulated(),
+    }  # fmt: skip
+    return _program(
+        "gpu_simulator.py",
+        settings,
+        [Mount(source=SIMULATOR_DATA, target="/data")],
+        _listens(node, ports.GPU_EXPORTER),
+    )
+
+
+def token_probe(site: Site, plan: Plan) -> ContainerParts:
+    """A tiny completion of each model, asked of Serve as the edge asks it."""
+    assert site.monitoring  # noqa: S101 - declared only where the site asks for it
+    home, head = site.nodes[site.monitoring.node], site.nodes[plan.head]
+    settings = {
+        "address": str(home.fabric_address), "port": ports.TOKEN_PROBE,
+        "api": f"http://{head.fabric_address}:{site.ray.serve_port}",
+        "models": [model.served_name for model in plan.models],
+        "interval_s": _PROBE_INTERVAL_S, "timeout_s": _PROBE_TIMEOUT_S,
+    }  # fmt: skip
+    return _program("token_probe.py", settings, [], _listens(home, ports.TOKEN_PROBE))
+
+
+def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
+    """The edge is well when it asks who one is; a front-end, when its own health page is."""
+    assert site.monitoring  # noqa: S101 - as above
+    home, ca = site.nodes[site.monitoring.node], "/etc/blackbox/ca.crt"
+    http = {"preferred_ip_protocol": "ip4", "follow_redirects": False}
+    modules = {
+        "edge": {
+            "prober": "http", "timeout": "8s",
+            "http": http | {"valid_status_codes": [401], "tls_config": {"ca_file": ca}},
+        },
+        "front_end": {"prober": "http", "timeout": "8s", "http": http},
+        **{name: _by_name(name, http) for name in names_of_edge(site)},
+    }  # fmt: skip
+    return ContainerParts(
+        command=[
+            "prometheus-blackbox-exporter",
+            "--config.file=/etc/blackbox/blackbox.yml",
+            f"--web.listen-address={home.fabric_address}:{ports.BLACKBOX}",
+            "--log.level=warn",
+        ],
+        user=USER,
+        files={
+            "/etc/blackbox/blackbox.yml": HostFile(content=to_yaml({"modules": modules})),
+            ca: HostFile(content=ca_certificate, mode=0o444),
+        },
+        ready=_listens(home, ports.BLACKBOX),
+    )
+
+
+def _by_name(name: str, http: dict[str, object]) -> dict[str, object]:
+    """Ask the edge by a name, whoever signed its certificate: what matters is when it expires."""
+    return {
+        "prober": "http",
+        "timeout": "8s",
+        "http": http
+        | {
+            "valid_status_codes": [401],
+            "headers": {"Host": name},
+            "tls_config": {"server_name": name, "insecure_skip_verify": True},
+        },
+    }
+
+
+def _program(
+    name: str, settings: dict[str, object], mounts: list[Mount], ready: Readiness
+) -> ContainerParts:
+    program, told = f"{_PROGRAMS}/{name}", f"{_PROGRAMS}/settings.json"
+    return ContainerParts(
+        command=["python3", program, told],
+        environment={"PYTHONUNBUFFERED": "1"},
+        user=USER,
+        files={
+            program: HostFile(content=(_FILES / name).read_text(encoding="utf-8"), mode=0o444),
+            told: HostFile(content=json.dumps(settings, indent=1) + "\n", mode=0o444),
+        },
+        mounts=mounts,
+        ready=ready,
+    )
+
+
+def _listens(node: Node, port: int) -> Readiness:
+    return Readiness(kind="tcp", target=[str(node.fabric_address), str(port)], timeout_s=60)
