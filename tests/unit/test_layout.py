@@ -20,6 +20,7 @@ PLAIN = frozenset(
         "lab",
         "remote",
         "models",
+        "monitoring",
         "serving",
         "stack",
     }
