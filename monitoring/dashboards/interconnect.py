@@ -5,6 +5,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from monitoring.dashboards.panels import Limits, board, number, timeline
 from monitoring.queries import Links
 
+_LOSS = Limits(bad=0.05, doubtful=0.01)
+
 
 def build() -> Dashboard:
     return board(
@@ -15,11 +17,10 @@ def build() -> Dashboard:
             (
                 "From node to node",
                 [
-                    timeline("Latency, median", Links.latency_p50, span=8),
-                    timeline("Latency, 99th percentile", Links.latency_p99, span=8),
-                    timeline(
-                        "Packets lost", Links.loss, span=8, limits=Limits(bad=0.05, doubtful=0.01)
-                    ),
+                    timeline("Latency, median", Links.latency_p50),
+                    timeline("Latency, 99th percentile", Links.latency_p99),
+                    timeline("Packets lost", Links.loss, limits=_LOSS),
+                    timeline("Large packets lost", Links.large_loss, limits=_LOSS),
                 ],
             ),
             (

@@ -22,7 +22,7 @@ def build() -> Dashboard:
             (
                 "What it goes to",
                 [
-                    timeline("GPU power of each node", Power.by_node),
+                    timeline("Power of each node", Power.by_node),
                     timeline("Tokens a joule", Power.tokens_a_joule),
                 ],
             ),

@@ -37,6 +37,6 @@ class Query:
     """Why a twin has no such series; empty: it must have some."""
 
 
-def quantile(share: float, histogram: str, by: str, window: str) -> str:
+def quantile(share: float, buckets: str, by: str, window: str) -> str:
     """Return a quantile of a histogram, one series for each of the labels in `by`."""
-    return f"histogram_quantile({share}, sum by (le, {by}) (rate({histogram}_bucket[{window}])))"
+    return f"histogram_quantile({share}, sum by (le, {by}) (rate({buckets}[{window}])))"

@@ -6,10 +6,10 @@ DCGM gives a huge number for what a GPU has no sensor for: comparisons leave it 
 from monitoring.queries.base import Query, Unit
 
 _GPU, _CIRCUIT = "{{node}} GPU {{gpu}}", "circuit {{circuit}}"
-_REASONS = "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS"
+_REASONS = "DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
 
 
-def _gpu(metric: str, below: float = 1e9) -> str:
+def _gpu(metric: str, below: float = 1e15) -> str:
     return f"max by (node, gpu) (DCGM_FI_DEV_{metric} < {below:g})"
 
 
@@ -81,7 +81,7 @@ class Gpus:
     )
     xid = Query(
         title="Last Xid",
-        expr="max by (node, gpu) (DCGM_FI_DEV_XID_ERRORS)",
+        expr=_gpu("XID_ERRORS", 1e6),
         legend=_GPU,
         note="0: none since the exporter began. NVIDIA's list of Xids says what each means.",
     )
@@ -98,33 +98,34 @@ class Power:
 
     power = Query(
         title="Power of each circuit",
-        expr="sum by (circuit) (rackform_circuit_power_watts)",
+        expr="sum by (circuit) (rackform:circuit_watts)",
         unit=Unit.WATTS,
         legend=_CIRCUIT,
     )
     limit = Query(
         title="Continuous limit",
-        expr="max by (circuit) (rackform_circuit_limit_watts)",
+        expr="max by (circuit) (rackform:circuit_continuous_watts)",
         unit=Unit.WATTS,
         legend=f"{_CIRCUIT} limit",
     )
     share = Query(
         title="Share of the continuous limit",
-        expr="sum by (circuit) (rackform_circuit_power_watts)"
-        " / max by (circuit) (rackform_circuit_limit_watts)",
+        expr="sum by (circuit) (rackform:circuit_watts)"
+        " / max by (circuit) (rackform:circuit_continuous_watts)",
         unit=Unit.RATIO,
         legend=_CIRCUIT,
     )
     by_node = Query(
-        title="GPU power of each node",
-        expr="sum by (node) (DCGM_FI_DEV_POWER_USAGE < 1e9)",
+        title="Power of each node",
+        expr="sum by (node) (rackform:node_watts)",
         unit=Unit.WATTS,
         legend="{{node}}",
+        note="The host as the site declares it, its GPUs as measured.",
     )
     tokens_a_joule = Query(
         title="Tokens a joule",
-        expr="sum(rate(ray_vllm_generation_tokens_total[5m])) / sum(DCGM_FI_DEV_POWER_USAGE < 1e9)",
+        expr="sum(rate(ray_vllm_generation_tokens_total[5m])) / sum(rackform:node_watts)",
         unit=Unit.TOKENS_PER_JOULE,
         legend="all models",
-        note="Generated tokens for the GPUs' energy, of all models together.",
+        note="Generated tokens for all nodes' energy, of all models together.",
     )

@@ -2,9 +2,11 @@
 
 from monitoring.queries.base import Query, Unit, quantile
 
-_LINK, _INTERFACE = "{{node}} → {{host}}", "{{node}} {{device}}"
+_LINK, _INTERFACE = "{{node}} → {{peer}}, {{network}}", "{{node}} {{device}}"
+_ENDS = "node, peer, network"
 _PORT = 'device!~"lo|docker.*|br-.*|veth.*"'
 _DISK = 'fstype!~"tmpfs|ramfs"'
+_PINGS = 'smokeping_response_duration_seconds_bucket{size="small"}'
 _NO_RDMA = "veth pairs have no RDMA"
 
 
@@ -41,15 +43,15 @@ class Hosts:
     )
     frontends = Query(
         title="Front-ends that answer",
-        expr='min by (instance) (probe_success{job="blackbox"})',
+        expr='min by (endpoint) (probe_success{job="endpoint"})',
         unit=Unit.YES_NO,
-        legend="{{instance}}",
+        legend="{{endpoint}}",
     )
     certificates = Query(
         title="Certificates expire in",
-        expr="min by (instance) (probe_ssl_earliest_cert_expiry - time())",
+        expr="min by (endpoint) (probe_ssl_earliest_cert_expiry - time())",
         unit=Unit.SECONDS,
-        legend="{{instance}}",
+        legend="{{endpoint}}",
     )
     alerts = Query(
         title="Alerts firing",
@@ -66,23 +68,29 @@ class Links:
 
     latency_p50 = Query(
         title="Latency, median",
-        expr=quantile(0.5, "smokeping_response_duration_seconds", "node, host", "2m"),
+        expr=quantile(0.5, _PINGS, _ENDS, "2m"),
         unit=Unit.SECONDS,
         legend=_LINK,
     )
     latency_p99 = Query(
         title="Latency, 99th percentile",
-        expr=quantile(0.99, "smokeping_response_duration_seconds", "node, host", "2m"),
+        expr=quantile(0.99, _PINGS, _ENDS, "2m"),
         unit=Unit.SECONDS,
         legend=_LINK,
     )
     loss = Query(
         title="Packets lost",
-        expr="clamp_min(1 - sum by (node, host)"
-        " (rate(smokeping_response_duration_seconds_count[1m]))"
-        " / sum by (node, host) (rate(smokeping_requests_total[1m])), 0)",
+        expr=f'max by ({_ENDS}) (rackform:loss_ratio{{size="small"}})',
         unit=Unit.RATIO,
         legend=_LINK,
+    )
+    large_loss = Query(
+        title="Large packets lost",
+        expr=f'max by ({_ENDS}) (rackform:loss_ratio{{size="large"}})',
+        unit=Unit.RATIO,
+        legend=_LINK,
+        note="As large as the MTU allows: where these are lost and small ones are not, an MTU"
+        " differs.",
     )
     received = Query(
         title="Received",

@@ -18,14 +18,14 @@ def _or_zero(counted: str) -> str:
 
 
 def _vllm_quantile(share: float, histogram: str) -> str:
-    return quantile(share, f"ray_vllm_{histogram}", "model_name", "5m")
+    return quantile(share, f"ray_vllm_{histogram}_bucket", "model_name", "5m")
 
 
 _MODEL = "{{model_name}}"
 _RUNNING = _vllm("num_requests_running")
 _STAGES = (
     "sum by (model_name)"
-    ' (label_replace(rackform_pipeline_stages, "model_name", "$1", "model", "(.*)"))'
+    ' (label_replace(rackform:pipeline_stages, "model_name", "$1", "model", "(.*)"))'
 )
 
 
@@ -112,20 +112,20 @@ class Models:
     )
     probe_success = Query(
         title="Real tokens",
-        expr="min by (model) (rackform_token_probe_success)",
+        expr="min by (model) (token_probe_success)",
         unit=Unit.YES_NO,
         legend="{{model}}",
         note="A small prompt is sent all the time: whether words came back, not only HTTP 200.",
     )
     probe_first_token = Query(
         title="First token of the probe",
-        expr="max by (model) (rackform_token_probe_first_token_seconds)",
+        expr="max by (model) (token_probe_first_token_seconds)",
         unit=Unit.SECONDS,
         legend="{{model}}",
     )
     probe_per_token = Query(
         title="Time per token of the probe",
-        expr="max by (model) (rackform_token_probe_seconds_per_token)",
+        expr="max by (model) (token_probe_seconds_per_token)",
         unit=Unit.SECONDS,
         legend="{{model}}",
     )
