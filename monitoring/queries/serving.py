@@ -119,7 +119,7 @@ class Models:
     )
     probe_first_token = Query(
         title="First token of the probe",
-        expr="max by (model) (token_probe_first_token_seconds)",
+        expr="max by (model) (token_probe_seconds_to_first_token)",
         unit=Unit.SECONDS,
         legend="{{model}}",
     )
