@@ -50,6 +50,9 @@ def closure(site: Site, pins: Mapping[str, str]) -> ClosureNode:
 def stack_images(site: Site) -> list[tuple[str, str]]:
     """Return name and variant of every image that a site runs."""
     images = [*(["node"] if site.twin else []), "vllm", "redis", "registry", "edge"]
+    if site.monitoring:
+        images.append("monitoring")
+        images += ["grafana"] if builder.locked("grafana", "default") else []
     return [(image, image_variant(site, image)) for image in images]
 
 

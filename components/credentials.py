@@ -10,7 +10,7 @@ from provider.inputs import CertificateRequest
 from stack.schema import Site
 
 REGISTRY, EDGE = "registry", "edge"
-_TOKENS = ("ray", "redis", "registry")
+_TOKENS = ("ray", "redis", "registry", "grafana")
 
 
 def api_key_token(name: str) -> str:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from monitoring.place import home, operations_url, prometheus_url
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from stack.schema import Site
 
 PORT = 3002
 PATH = "/grafana"
@@ -41,18 +43,14 @@ _CLOSED = {
 
 
 def grafana(
-    address: str,
-    *,
-    root_url: str,
-    prometheus_url: str,
-    password: str,
-    data_dir: str = "/var/lib/rackform/grafana",
+    site: Site, *, password: str, data_dir: str = "/var/lib/rackform/grafana"
 ) -> ContainerParts:
-    """Return Grafana on `address`, served under `root_url`.
+    """Return Grafana on the node of Prometheus, served below PATH.
 
     The password is the administrator's, and is taken when the data folder is empty; a later change
     is made in Grafana.
     """
+    address = home(site)
     return ContainerParts(
         command=["/run.sh"],  # the image's own: it reads the variables that end in __FILE
         user=_USER,
@@ -63,13 +61,13 @@ def grafana(
             "GF_SECURITY_ADMIN_PASSWORD__FILE": _PASSWORD,
             "GF_SERVER_HTTP_ADDR": address,
             "GF_SERVER_HTTP_PORT": str(PORT),
-            "GF_SERVER_ROOT_URL": root_url,
+            "GF_SERVER_ROOT_URL": operations_url(site, f"{PATH}/"),
             "GF_SERVER_SERVE_FROM_SUB_PATH": "true",
         },
         files={
             _PASSWORD: HostFile(content=password),
             f"{_PROVISIONING}/datasources/rackform.yaml": HostFile(
-                content=datasources(prometheus_url)
+                content=datasources(prometheus_url(site))
             ),
             f"{_PROVISIONING}/dashboards/rackform.yaml": HostFile(content=_PROVIDERS),
             **{
@@ -82,7 +80,7 @@ def grafana(
     )
 
 
-def datasources(prometheus_url: str) -> str:
+def datasources(url: str) -> str:
     """Return the one datasource, by the identifier that the dashboards name."""
     return f"""\
 apiVersion: 1
@@ -92,12 +90,12 @@ datasources:
     uid: {DATASOURCE_UID}
     type: prometheus
     access: proxy
-    url: {prometheus_url}
+    url: {url}
     isDefault: true
     editable: false
     jsonData:
       httpMethod: POST
-      timeInterval: 15s
+      timeInterval: 10s
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from monitoring import ports
+from monitoring.place import home, prometheus_url
 from monitoring.queries import Gpus, Hosts, Links, Models, Power, Query, Unit
 from planner.models import Plan
 from remote.container_spec import ContainerParts, HostFile, Readiness
@@ -61,11 +61,12 @@ class Subsystem(_Asked):
     facts: tuple[Told, ...] = ()
 
 
-def container(site: Site, plan: Plan, address: str) -> ContainerParts:
-    """Return the status page's container: it listens on `address`, where Prometheus does too."""
+def container(site: Site, plan: Plan) -> ContainerParts:
+    """Return the status page's container, on the node of Prometheus."""
+    address = home(site)
     config = {
         "site": site.name,
-        "prometheus": f"http://{address}:{ports.PROMETHEUS}",
+        "prometheus": prometheus_url(site),
         "listen": [address, PORT],
         "subsystems": [each.model_dump(mode="json") for each in subsystems(site, plan)],
         "alerts": "Alerts",
@@ -91,7 +92,7 @@ def subsystems(site: Site, plan: Plan) -> Sequence[Subsystem]:
     """Return what there is on this site to be looked at, clients' concerns first."""
     return [
         *_models(plan),
-        *_frontends(site),
+        _frontends(site),
         *_hosts(site, plan),
         *_fabric(site),
         *_gpus(site),
@@ -116,16 +117,15 @@ def _models(plan: Plan) -> Iterator[Subsystem]:
     )
 
 
-def _frontends(site: Site) -> Iterator[Subsystem]:
-    if site.frontends.open_webui or site.frontends.anythingllm:
-        yield Subsystem(
-            name="Front-ends",
-            present=Present(expr=Hosts.frontends.expr, label="endpoint"),
-            expected=(),
-            silent="nothing is known of them",
-            faults=(Told(expr=f"{Hosts.frontends.expr} == 0", words="{endpoint} does not answer"),),
-            facts=(Told(expr=f"{Hosts.frontends.expr} == 1", words="{endpoint} answers"),),
-        )
+def _frontends(site: Site) -> Subsystem:
+    asked = {"open-webui": site.frontends.open_webui, "anythingllm": site.frontends.anythingllm}
+    return Subsystem(
+        name="Front-ends",
+        present=Present(expr=Hosts.frontends.expr, label="endpoint"),
+        expected=("edge", *(name for name, frontend in asked.items() if frontend)),
+        faults=(Told(expr=f"{Hosts.frontends.expr} == 0", words="{endpoint} does not answer"),),
+        facts=(Told(expr=f"{Hosts.frontends.expr} == 1", words="{endpoint} answers"),),
+    )
 
 
 def _hosts(site: Site, plan: Plan) -> Iterator[Subsystem]:
