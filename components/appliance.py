@@ -12,6 +12,7 @@ from components.credentials import SiteCredentials
 from components.edge import Edge, EdgeArgs
 from components.expectations import ExpectationArgs, expectations
 from components.fabric import FabricSwitch, FabricSwitchArgs
+from components.grafana import Grafana, GrafanaArgs
 from components.images import ContainerImage, ContainerImageArgs, ImageSources, oci_image
 from components.machines import Machines, Twin, TwinArgs, real_machines
 from components.node import ClusterNode, ClusterNodeArgs
@@ -20,6 +21,7 @@ from components.registry import RegistryArgs, SiteRegistry, registry_address
 from components.resources import plain
 from components.services import Ground, Placed
 from components.serving import Serving, ServingArgs
+from components.status_page import StatusPage, StatusPageArgs
 from components.verification import Verification, VerificationArgs
 from planner.models import Plan
 from stack.schema import Site
@@ -65,7 +67,7 @@ class Appliance(ComponentResource):
         self._switches = self._declare_switches()
         self._nodes = self._declare_nodes()
         ground = self._ground()
-        services = [*self._serve(ground)]
+        services = [*self._serve(ground), *self._show(ground)]
         self._verify(ground, services)
         self.connections = {
             name: plain(connection)
@@ -201,6 +203,20 @@ class Appliance(ComponentResource):
             ),
             Placed("edge", site.edge_node, edge.container, edge_image.image_id),
         ]
+
+    def _show(self, ground: Ground) -> list[Placed]:
+        """Declare what shows people how it all does: the status page, Grafana."""
+        monitoring = ground.site.monitoring
+        if not monitoring:
+            return []
+        image = ground.image("monitoring", ground.site.nodes)
+        page = StatusPage(
+            "status-page",
+            StatusPageArgs(ground=ground, monitoring=monitoring, image=image),
+            self._child,
+        )
+        grafana = Grafana("grafana", GrafanaArgs(ground=ground, monitoring=monitoring), self._child)
+        return [*page.placed, *grafana.placed]
 
     def _verify(self, ground: Ground, services: Sequence[Placed]) -> None:
         site = ground.site
