@@ -252,6 +252,7 @@ class Noted:
             "/": ("text/html; charset=utf-8", self._html),
             "/status": ("text/html; charset=utf-8", self._html),
             "/status.json": ("application/json", self._json),
+            "/status/status.json": ("application/json", self._json),
         }
         return paths.get(urllib.parse.urlsplit(path).path.removesuffix("/") or "/")
 

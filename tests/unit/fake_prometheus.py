@@ -26,7 +26,7 @@ class FakePrometheus:
         parts = urlsplit(target)
         if self.status != 200:
             return self.status, b"no"
-        if parts.path == "/api/v1/alerts":
+        if parts.path.endswith("/api/v1/alerts"):
             self.asked.append("alerts")
             return 200, _success({"alerts": self.firing})
         expression = parse_qs(parts.query)["query"][0]
@@ -69,6 +69,7 @@ def alert(name: str, summary: str, severity: str = "critical") -> dict[str, Any]
         "state": "firing",
         "labels": {"alertname": name, "severity": severity},
         "annotations": {"summary": summary},
+        "activeAt": "2026-11-26T11:20:00.123456789Z",
     }
 
 

@@ -25,7 +25,9 @@ def _links(value: float) -> Series:
 
 def _gpus(value: float) -> Series:
     return [
-        ({"node": node, "gpu": str(gpu)}, value + gpu) for node in ("w1", "w2") for gpu in range(2)
+        ({"node": node, "gpu": str(gpu)}, value * (1 + gpu / 100))
+        for node in ("w1", "w2")
+        for gpu in range(2)
     ]
 
 
@@ -69,6 +71,8 @@ def healthy() -> dict[str, Series]:
         Links.latency_p50.expr: _links(0.00013),
         f"max({Links.latency_p50.expr})": [({}, 0.00026)],
         Links.latency_p99.expr: _links(0.0009),
+        Links.received.expr: [({"node": node, "device": "fab0"}, 3.1e8) for node in NODES],
+        Links.sent.expr: [({"node": node, "device": "fab0"}, 41_000) for node in NODES],
         Gpus.temperature.expr: _gpus(61),
         f"max({Gpus.temperature.expr})": [({}, 62)],
         Gpus.power.expr: _gpus(285),

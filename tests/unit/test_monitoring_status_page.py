@@ -232,6 +232,7 @@ def test_the_program_serves_what_it_noted_and_asks_no_more_for_more_visitors(
             "default-src 'none'; style-src 'sha256-"
         )
         code, _, document = _get(port, "/status.json")
+        assert _get(port, "/status/status.json")[2] == document
         told = json.loads(document)
         assert (code, told["works"], len(told["subsystems"])) == (200, True, 9)
         assert _get(port, "/status", "HEAD")[2] == b""
