@@ -216,11 +216,11 @@ def _badness(line: LinkLine) -> tuple[float, float, float]:
 
 
 def _link(line: LinkLine) -> Text:
-    text = _time(line.latency_p50_s)
-    if line.loss and line.loss >= 0.005:  # noqa: PLR2004 - half a percent
-        return Text.assemble(text, "  ", (f"{line.loss:.0%} lost", "red"))
-    if line.large_loss and line.large_loss >= 0.5:  # noqa: PLR2004 - half of them
+    text, loss, large_loss = _time(line.latency_p50_s), line.loss or 0, line.large_loss or 0
+    if large_loss > 0.5 and loss < 0.3:  # noqa: PLR2004 - as the alert MtuMismatch has it
         return Text.assemble(text, "  ", ("MTU differs", "red"))
+    if loss >= 0.005:  # noqa: PLR2004 - half a percent, which is shown as 1%
+        return Text.assemble(text, "  ", (f"{loss:.0%} lost", "red"))
     return text
 
 

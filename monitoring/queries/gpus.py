@@ -6,7 +6,7 @@ DCGM gives a huge number for what a GPU has no sensor for: comparisons leave it 
 from monitoring.queries.base import Query, Unit
 
 _GPU, _CIRCUIT = "{{node}} GPU {{gpu}}", "circuit {{circuit}}"
-_REASONS = "DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
+_REASONS = "(DCGM_FI_DEV_CLOCKS_EVENT_REASONS < 65536)"
 
 
 def _gpu(metric: str, below: float = 1e15) -> str:
