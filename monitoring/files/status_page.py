@@ -136,12 +136,12 @@ def words(template: dict[str, Any], found: Series) -> str:
 def shown(value: float, unit: str) -> str:
     """Return a number as people read it."""
     if unit == "percentunit":
-        return f"{value * 100:.3g}\N{NO-BREAK SPACE}%"
+        return f"{value * 100:.3g}\u00a0%"
     if unit == "s":
         return _time(value)
     ending = {"celsius": "°C", "watt": "W", "bytes": "bytes"}.get(unit)
     number = f"{value:.10g}" if value.is_integer() else f"{value:.3g}"
-    return f"{number}\N{NO-BREAK SPACE}{ending}" if ending else number
+    return f"{number}\u00a0{ending}" if ending else number
 
 
 def _time(seconds: float) -> str:
@@ -150,7 +150,7 @@ def _time(seconds: float) -> str:
     fitting = [step for step in long if abs(seconds) >= 2 * step[0]]
     fitting += [step for step in short if abs(seconds) >= step[0]]
     size, unit = fitting[0] if fitting else (1.0, "s")
-    return f"{seconds / size:.3g}\N{NO-BREAK SPACE}{unit}"
+    return f"{seconds / size:.3g}\u00a0{unit}"
 
 
 def look(config: dict[str, Any]) -> State:
@@ -261,9 +261,14 @@ class Noted:
         self._json = json.dumps(asdict(state), ensure_ascii=False).encode()
 
 
-def handler(noted: Noted, style: str) -> type[BaseHTTPRequestHandler]:
+def policy(style: str) -> str:
+    """Return the policy that lets a browser use this style, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"
+    return f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"
+
+
+def handler(noted: Noted, style: str) -> type[BaseHTTPRequestHandler]:
+    allowed = policy(style)
 
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version, timeout = "status-page", "", 10
@@ -275,7 +280,7 @@ def handler(noted: Noted, style: str) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Cache-Control", "no-store")
-            self.send_header("Content-Security-Policy", policy)
+            self.send_header("Content-Security-Policy", allowed)
             self.send_header("X-Content-Type-Options", "nosniff")
             self.send_header("Referrer-Policy", "no-referrer")
             self.end_headers()

@@ -1,7 +1,10 @@
 """The status page: green or red by part, the reason in words, and never more load by visitors."""
 
+import base64
+import hashlib
 import http.client
 import json
+import re
 import subprocess
 import sys
 import time
@@ -192,6 +195,15 @@ def test_all_that_is_asked_is_promql_and_its_words_name_known_labels(
 )
 def test_numbers_are_shown_as_people_read_them(value: float, unit: str, text: str) -> None:
     assert status_page.shown(float(value), unit).replace("\u00a0", " ") == text
+
+
+def test_the_policy_allows_the_style_of_the_page_and_no_other() -> None:
+    state = State("lab", as_of="now", works=True, said="Everything works", subsystems=[])
+    style = re.findall(r"<style>(.*?)</style>", status_page.page(state, STYLE), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style[0].encode()).digest()).decode()
+    assert status_page.policy(STYLE) == (
+        f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"
+    )
 
 
 @contextmanager
