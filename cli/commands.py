@@ -252,6 +252,19 @@ def purge(
 
 
 @app.command()
+def top(
+    stack: Stack = "lab",
+    *,
+    once: Annotated[bool, typer.Option("--once", help="print one screen, and end")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what the cluster does: models, GPUs, links, circuits, alerts."""
+    from cli.top import show
+
+    show(stack, once=once, as_json=as_json)
+
+
+@app.command()
 def plan(
     stack: Stack = "lab",
     *,

@@ -12,6 +12,7 @@ from components.credentials import SiteCredentials
 from components.edge import Edge, EdgeArgs
 from components.expectations import ExpectationArgs, expectations
 from components.fabric import FabricSwitch, FabricSwitchArgs
+from components.grafana import Grafana, GrafanaArgs
 from components.images import ContainerImage, ContainerImageArgs, ImageSources, oci_image
 from components.machines import Machines, Twin, TwinArgs, real_machines
 from components.monitoring import Monitoring, MonitoringArgs
@@ -21,6 +22,7 @@ from components.registry import RegistryArgs, SiteRegistry, registry_address
 from components.resources import plain
 from components.services import Ground, Placed
 from components.serving import Serving, ServingArgs
+from components.status_page import StatusPage, StatusPageArgs
 from components.verification import Verification, VerificationArgs
 from edge.certificate import OwnCertificate
 from planner.models import Plan
@@ -211,6 +213,20 @@ class Appliance(ComponentResource):
             after=[self._serving.application],
         )
         return Monitoring("monitoring", args, self._child).placed
+
+    def _show(self, ground: Ground) -> list[Placed]:
+        """Declare what shows people how it all does: the status page, Grafana."""
+        monitoring = ground.site.monitoring
+        if not monitoring:
+            return []
+        image = ground.image("monitoring", ground.site.nodes)
+        page = StatusPage(
+            "status-page",
+            StatusPageArgs(ground=ground, monitoring=monitoring, image=image),
+            self._child,
+        )
+        grafana = Grafana("grafana", GrafanaArgs(ground=ground, monitoring=monitoring), self._child)
+        return [*page.placed, *grafana.placed]
 
     def _verify(self, ground: Ground, services: Sequence[Placed]) -> None:
         site = ground.site

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.images import has_lock
 from components.monitoring import GPU_IMAGE, IMAGE, gpu_nodes
 from images import builder
 from models.prepare import kept_folder
@@ -53,6 +54,7 @@ def stack_images(site: Site) -> list[tuple[str, str]]:
     images = [*(["node"] if site.twin else []), "vllm", "redis", "registry", "edge"]
     if site.monitoring:
         images += [IMAGE, *([GPU_IMAGE] if gpu_nodes(site) and not site.twin else [])]
+        images += ["grafana"] if has_lock("grafana") else []
     return [(image, image_variant(site, image)) for image in images]
 
 

@@ -15,7 +15,7 @@ OPERATOR = "operator"
 WEBUI_PASSWORD, LLM_AUTH = "open_webui_password", "anythingllm_auth_token"
 _OF_FRONTENDS = (WEBUI_PASSWORD, LLM_AUTH)
 """Made whether a front-end is declared or not: one that comes back finds its data under them."""
-_TOKENS = ("ray", "redis", "registry", OPERATOR, *_OF_FRONTENDS)
+_TOKENS = ("ray", "redis", "registry", OPERATOR, "grafana", *_OF_FRONTENDS)
 
 
 def api_key_token(name: str) -> str:

@@ -30,6 +30,11 @@ class ImageSources:
         )
 
 
+def has_lock(image: str) -> bool:
+    """Tell whether an image can be had: what only its makers build has a lock once it was met."""
+    return builder.locked(image, "default") is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """Where an image is put beside the store."""
