@@ -6,7 +6,10 @@ from pydantic import Field, StringConstraints
 
 from pyinfra_deploys.model import Settings
 
-PACKAGES = ["ca-certificates", "ethtool", "iproute2", "iputils-ping"]
+INTERCONNECT_TOOLS = ["ethtool", "fping", "iftop", "iperf3", "mtr-tiny"]
+"""For whoever looks for a slow or lossy link; `commission` measures with iperf3."""
+
+PACKAGES = ["ca-certificates", "iproute2", "iputils-ping", *INTERCONNECT_TOOLS]
 
 SERVING_SYSCTLS = {
     # Weights are mapped and pinned: swapping them out stalls a whole pipeline.
