@@ -138,7 +138,8 @@ def discover(
         sys.stdout.write(report.model_dump_json() + "\n")
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+# What follows the node's name is the command with its own options: as ssh itself has it.
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def ssh(
     node: str, command: Annotated[list[str] | None, typer.Argument()] = None, stack: Stack = "lab"
 ) -> None:
@@ -168,6 +169,28 @@ def verify(
     )
     if status := run(expectations):
         raise typer.Exit(status)
+
+
+@app.command()
+def doctor(
+    checks: Annotated[
+        list[str] | None, typer.Argument(help="names of checks, such as mtu; all when left out")
+    ] = None,
+    stack: Stack = "lab",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Examine what such clusters suffer from: measured, expected, what to do; 1 if wrong."""
+    from cli.doctor import doctor as examine
+    from cli.doctor import told
+
+    report = examine(stack, checks or [])
+    if as_json:
+        sys.stdout.write(report.model_dump_json() + "\n")
+    else:
+        out.print(told(report))
+    if not report.ok:
+        raise typer.Exit(1)
 
 
 @app.command()
