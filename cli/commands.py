@@ -201,13 +201,18 @@ def commission(
     with_nccl: Annotated[
         bool, typer.Option("--nccl/--no-nccl", help="NCCL, in the image that serves")
     ] = True,
+    soak_seconds: Annotated[
+        int, typer.Option(min=0, max=86400, help="GPUs at full load, alone and together; 0: not")
+    ] = 60,
     keep: Annotated[bool, typer.Option("--baseline", help="compare with this from now on")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure links and NCCL, judge them, and write a report."""
+    """Measure links, NCCL and GPUs at full load, judge them, and write a report."""
+    from cli.commission import Asked
     from cli.commission import commission as run
 
-    outcome = run(stack, seconds, with_nccl=with_nccl, keep=keep)
+    asked = Asked(seconds=seconds, nccl=with_nccl, soak_s=soak_seconds)
+    outcome = run(stack, asked, keep=keep)
     if as_json:
         told = {"verdict": outcome.verdict.model_dump(), "measured": outcome.measured.model_dump()}
         sys.stdout.write(json.dumps(told, default=str) + "\n")
