@@ -5,11 +5,19 @@ from collections.abc import Iterator
 
 from discover import findings
 from discover.choices import gpu_link
-from discover.model import Finding, Gpu, Machine
+from discover.gpus import POWER_LIMIT
+from discover.model import Finding, Gpu, Machine, Severity
 from doctor.hosts import absent
 from doctor.model import Check, Facts, NodeFacts, Result
 from doctor.told import found, right, skipped, wrong
-from planner.power import CircuitPower, CircuitState, circuits_power, nodes_power, remedies
+from planner.power import (
+    CircuitPower,
+    CircuitState,
+    circuits_power,
+    nodes_power,
+    remedies,
+    wall_w,
+)
 from stack.schema import Rdma, Site
 
 _SYMMETRIC = "equal slots, as wide as the cards, on all nodes"
@@ -44,13 +52,24 @@ def gpus(site: Site, facts: Facts) -> Iterator[Result]:
 
 
 def _of(machine: Machine, gpu: Gpu) -> Iterator[Finding]:
-    """Yield what is found of one GPU of a machine."""
-    return findings.health(machine.model_copy(update={"gpus": (gpu,)}))
+    """Yield what is wrong with one GPU now; to be at its power limit is a card's work."""
+    faults = tuple(reason for reason in gpu.throttled if reason != POWER_LIMIT)
+    now = gpu.model_copy(update={"throttled": faults})
+    for finding in findings.health(machine.model_copy(update={"gpus": (now,)})):
+        if finding.severity is Severity.PROBLEM:
+            yield finding
 
 
 def _state(gpu: Gpu) -> str:
-    power = "" if gpu.power_w is None else f", {gpu.power_w:.0f} W"
-    return f"{gpu.temperature_c} °C{power}, not throttled"
+    told = [f"{gpu.temperature_c} °C"]
+    if gpu.power_w is not None:
+        told.append(f"{gpu.power_w:.0f} W")
+    told.append("at its power limit" if gpu.throttled else "not throttled")
+    if gpu.slowed_us:
+        told.append(
+            f"slowed by heat or power for {gpu.slowed_us / 1e6:.1f} s since its driver came"
+        )
+    return ", ".join(told)
 
 
 def pcie(site: Site, facts: Facts) -> Iterator[Result]:
@@ -148,8 +167,10 @@ def circuits(site: Site, facts: Facts) -> Iterator[Result]:
     for circuit in circuits_power(site, planned):
         where = f"circuit {circuit.circuit}"
         expected = f"at most {circuit.continuous_w:.0f} W without a break"
-        told = f"{_drawn(circuit, machines)}up to {circuit.full_w:.0f} W by the plan"
-        if circuit.state is CircuitState.OK:
+        drawn = _drawn(site, circuit, machines)
+        now = f"about {drawn:.0f} W now, " if drawn else ""
+        told = f"{now}up to {circuit.full_w:.0f} W by the plan"
+        if circuit.state is CircuitState.OK and drawn <= circuit.continuous_w:
             yield right(Check.CIRCUITS, where, told, expected)
         else:
             remedy = "; or ".join(remedies(site, circuit, planned))
@@ -171,15 +192,16 @@ def circuits(site: Site, facts: Facts) -> Iterator[Result]:
                 )
 
 
-def _drawn(circuit: CircuitPower, machines: dict[str, Machine]) -> str:
-    found_ = [
-        gpu.power_w
+def _drawn(site: Site, circuit: CircuitPower, machines: dict[str, Machine]) -> float:
+    """Return what a circuit's GPUs draw now, with their hosts as the plan has them; 0: unknown."""
+    draws = {
+        name: [gpu.power_w for gpu in machines[name].gpus if gpu.power_w is not None]
         for name in circuit.nodes
         if name in machines
-        for gpu in machines[name].gpus
-        if gpu.power_w is not None
-    ]
-    return f"its GPUs draw {sum(found_):.0f} W now, " if found_ else ""
+    }
+    if not any(draws.values()):
+        return 0.0
+    return sum(wall_w(site.nodes[name], sum(draws.get(name, ()))) for name in circuit.nodes)
 
 
 def nic_width(machine: Machine, interface: str) -> str:

@@ -9,6 +9,9 @@ from pyinfra_deploys.model import Settings
 INTERCONNECT_TOOLS = ["ethtool", "fping", "iftop", "iperf3", "mtr-tiny"]
 """For whoever looks for a slow or lossy link; `commission` measures with iperf3."""
 
+RDMA_TOOL = "perftest"
+"""`ib_write_bw`, where the fabric has RDMA."""
+
 PACKAGES = ["ca-certificates", "iproute2", "iputils-ping", *INTERCONNECT_TOOLS]
 
 SERVING_SYSCTLS = {

@@ -178,6 +178,14 @@ def test_a_gpu_in_trouble_is_named(changes: dict[str, object], said: str) -> Non
     assert said in result.measured
 
 
+def test_a_gpu_at_work_is_at_its_power_limit_and_what_is_past_is_told_without_alarm() -> None:
+    busy = _with_gpus(throttled=("power limit",), slowed_us=1_500_000, power_w=699)
+    told = facts(REAL, w1=node(REAL, "w1", machine=busy))
+    assert wrong(Check.GPUS, told, REAL) == []
+    state = found(Check.GPUS, told, REAL)[0].measured
+    assert "699 W, at its power limit, slowed by heat or power for 1.5 s" in state
+
+
 def test_a_gpu_that_is_gone_is_missed() -> None:
     machine = gpu_machine("w1")
     fewer = machine.model_copy(update={"gpus": machine.gpus[:1]})
@@ -207,7 +215,7 @@ def test_a_circuit_is_judged_by_the_plan_and_by_what_gpus_may_draw() -> None:
     small = load_site(real(circuit))
     results = wrong(Check.CIRCUITS, facts(small), small)
     assert results[0].where == "circuit a"
-    assert "its GPUs draw" in results[0].measured
+    assert results[0].measured == "about 827 W now, up to 2378 W by the plan"
     limits = {f"nodes.{name}.gpus.power_limit_w": 300 for name in ("w1", "w2")}
     large = load_site(
         real({**circuit, **limits, "power.circuits": {"a": {"volts": 240, "amps": 30}}})
@@ -215,6 +223,18 @@ def test_a_circuit_is_judged_by_the_plan_and_by_what_gpus_may_draw() -> None:
     told = wrong(Check.CIRCUITS, facts(large), large)
     assert [each.where for each in told] == ["w1 GPU 0", "w1 GPU 1", "w2 GPU 0", "w2 GPU 1"]
     assert "300 W" in told[0].expected
+
+
+def test_a_circuit_that_carries_more_than_the_plan_has_is_told() -> None:
+    site = load_site(
+        real({"power.circuits": {"a": {"volts": 240, "amps": 20}}, "nodes.w1.circuit": "a"})
+    )
+    assert [each.where for each in wrong(Check.CIRCUITS, facts(site), site)] == [
+        "w1 GPU 0",
+        "w1 GPU 1",
+    ], "an H200 may draw more than the RTX 4090 with which the plan reckons"
+    hungry = facts(site, w1=node(site, "w1", machine=_with_gpus(power_w=5000.0)))
+    assert "about 5" in wrong(Check.CIRCUITS, hungry, site)[0].measured
 
 
 @pytest.mark.parametrize(
