@@ -43,17 +43,20 @@ def clocks(site: Site, facts: Facts) -> Iterator[Result]:
     if worst is None:
         yield skipped(Check.CLOCKS, "nodes", "fewer than two clocks could be read")
         return
-    one, other = worst
-    apart = _apart(told[one], told[other])
-    where = f"{one} and {other}"
-    if apart < APART_S:
-        yield right(Check.CLOCKS, where, f"at least {apart:.2f} s apart, the most", expected)
+    one, other = (told[name] for name in worst)
+    where = " and ".join(worst)
+    measured = (
+        f"{abs(one.off_s - other.off_s):.2f} s apart, give or take "
+        f"{one.uncertain_s + other.uncertain_s:.2f} s"
+    )
+    if _apart(one, other) < APART_S:
+        yield right(Check.CLOCKS, where, measured, expected)
         return
     late = max(worst, key=lambda name: abs(told[name].off_s))
     yield wrong(
         Check.CLOCKS,
         where,
-        f"{apart:.1f} s apart; {late} is {told[late].off_s:+.1f} s off this machine",
+        f"{measured}; {late} is {told[late].off_s:+.1f} s off this machine",
         expected,
         "a twin's nodes have this machine's clock: restart them" if site.twin else
         f"./rackform ssh {late} timedatectl set-ntp true; then see 'timedatectl timesync-status'",

@@ -97,7 +97,9 @@ def mtu(site: Site, facts: Facts) -> Iterator[Result]:
         where = f"{ping.source} to {ping.target}"
         if not ping.small:
             remedy = "nothing passes: see the checks 'link' and 'cabling', then the firewall"
-            yield wrong(Check.MTU, where, "no answer at all over the fabric", expected, remedy)
+            down = _down(site, facts, ping)
+            told = "no answer at all over the fabric" + (f"; {', '.join(down)}" if down else "")
+            yield wrong(Check.MTU, where, told, expected, remedy)
         elif not culprits & set(_way(site, ping)):
             most = "" if ping.passes_bytes is None else f", {ping.passes_bytes} bytes pass"
             told = f"{site.fabric.mtu_bytes} bytes are lost{most}; {_seen(site, facts, ping)}"
@@ -137,14 +139,32 @@ def _way(site: Site, ping: Ping) -> list[str]:
 
 
 def _seen(site: Site, facts: Facts, ping: Ping) -> str:
-    """Return which hops were read and found right, so that the break is elsewhere."""
-    known = []
+    """Return which hops were read and found right, and which could not be read."""
+    way = _way(site, ping)
+    read = [hop for hop in way if _is_read(facts, hop)]
+    rest = [hop for hop in way if hop not in read]
+    told = f"right by their own word: {', '.join(read)}"
+    return told + (f"; not read: {', '.join(rest)}" if rest else "")
+
+
+def _is_read(facts: Facts, hop: str) -> bool:
+    machine, _, port = hop.partition(".")
+    if machine in facts.nodes:
+        return port in facts.nodes[machine].interfaces
+    switch = facts.switches.get(machine)
+    return bool(switch and switch.state and port in switch.state.ports)
+
+
+def _down(site: Site, facts: Facts, ping: Ping) -> list[str]:
+    """Return the ports of switches between two nodes that are shut down or have no carrier."""
+    told = []
     for hop in _way(site, ping):
         machine, _, port = hop.partition(".")
         switch = facts.switches.get(machine)
-        if machine in facts.nodes or (switch and switch.state and port in switch.state.ports):
-            known.append(hop)
-    return f"right by their own word: {', '.join(known)}"
+        state = switch.state.ports.get(port) if switch and switch.state else None
+        if state and not (state.enabled and state.connected):
+            told.append(f"{hop} {'has no carrier' if state.enabled else 'is shut down'}")
+    return told
 
 
 def _remedy(site: Site, hop: str) -> str:

@@ -323,6 +323,17 @@ def test_a_way_that_carries_nothing_is_no_question_of_mtu() -> None:
     silent = Ping(source="w1", target="w2", small=False, large=False)
     told = facts(TWIN).model_copy(update={"pings": (silent,)})
     assert "no answer at all" in only(Check.MTU, told).measured
+    assert told.switches["tor1"].state
+    shut = told.switches["tor1"].state.ports["Ethernet3"].model_copy(update={"enabled": False})
+    told.switches["tor1"].state.ports["Ethernet3"] = shut
+    assert "tor1.Ethernet3 is shut down" in only(Check.MTU, told).measured
+
+
+def test_a_switch_that_could_not_be_read_is_told_where_packets_are_lost() -> None:
+    told = facts(TWIN).model_copy(
+        update={"pings": _lost(("w1", "w2")), "switches": {"tor1": SwitchFacts(reason="no")}}
+    )
+    assert "not read: tor1.Ethernet2, tor1.Ethernet3" in only(Check.MTU, told).measured
 
 
 def test_one_node_alone_has_no_way_to_examine() -> None:
