@@ -9,11 +9,13 @@ import httpx
 from cli.access import Access
 from remote.errors import RackformError
 
-_TIMEOUT = httpx.Timeout(10.0, read=180.0)
+_CONNECT_S, _READ_S = 10.0, 180.0
 
 
-def stream(access: Access, prompt: str, max_tokens: int = 256) -> Iterator[str]:
-    """Yield the answer's pieces as the model makes them.
+def stream(
+    access: Access, prompt: str, max_tokens: int = 256, timeout_s: float = _READ_S
+) -> Iterator[str]:
+    """Yield the answer's pieces as the model makes them; each within `timeout_s`.
 
     Raises:
         RackformError: the edge can't be reached, refuses, or the stream breaks off.
@@ -28,10 +30,11 @@ def stream(access: Access, prompt: str, max_tokens: int = 256) -> Iterator[str]:
     }
     url = f"{access.outputs.endpoint}/chat/completions"
     trust = ssl.create_default_context(cafile=str(access.ca_file))
+    timeout = httpx.Timeout(_CONNECT_S, read=timeout_s)
     headers = {"Authorization": f"Bearer {access.api_key}"}
     try:
         with (
-            httpx.Client(verify=trust, timeout=_TIMEOUT, trust_env=False) as client,
+            httpx.Client(verify=trust, timeout=timeout, trust_env=False) as client,
             client.stream("POST", url, json=request, headers=headers) as answer,
         ):
             if answer.status_code != httpx.codes.OK:

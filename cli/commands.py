@@ -139,7 +139,8 @@ def discover(
         sys.stdout.write(report.model_dump_json() + "\n")
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+# What follows the node's name is the command with its own options: as ssh itself has it.
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def ssh(
     node: str, command: Annotated[list[str] | None, typer.Argument()] = None, stack: Stack = "lab"
 ) -> None:
@@ -172,6 +173,28 @@ def verify(
 
 
 @app.command()
+def doctor(
+    checks: Annotated[
+        list[str] | None, typer.Argument(help="names of checks, such as mtu; all when left out")
+    ] = None,
+    stack: Stack = "lab",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Examine what such clusters suffer from: measured, expected, what to do; 1 if wrong."""
+    from cli.doctor import doctor as examine
+    from cli.doctor import told
+
+    report = examine(stack, checks or [])
+    if as_json:
+        sys.stdout.write(report.model_dump_json() + "\n")
+    else:
+        out.print(told(report))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
 def commission(
     stack: Stack = "lab",
     *,
@@ -179,13 +202,18 @@ def commission(
     with_nccl: Annotated[
         bool, typer.Option("--nccl/--no-nccl", help="NCCL, in the image that serves")
     ] = True,
+    soak_seconds: Annotated[
+        int, typer.Option(min=0, max=86400, help="GPUs at full load, alone and together; 0: not")
+    ] = 60,
     keep: Annotated[bool, typer.Option("--baseline", help="compare with this from now on")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure links and NCCL, judge them, and write a report."""
+    """Measure links, NCCL and GPUs at full load, judge them, and write a report."""
+    from cli.commission import Asked
     from cli.commission import commission as run
 
-    outcome = run(stack, seconds, with_nccl=with_nccl, keep=keep)
+    asked = Asked(seconds=seconds, nccl=with_nccl, soak_s=soak_seconds)
+    outcome = run(stack, asked, keep=keep)
     if as_json:
         told = {"verdict": outcome.verdict.model_dump(), "measured": outcome.measured.model_dump()}
         sys.stdout.write(json.dumps(told, default=str) + "\n")

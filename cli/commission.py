@@ -4,6 +4,7 @@ import datetime as dt
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import TypeVar
@@ -14,13 +15,14 @@ from rich.markup import escape
 from cli.access import write_private
 from cli.console import err
 from cli.machines import machine
-from commission import links, nccl
+from commission import links, nccl, soak
 from commission.judge import verdict
 from commission.links import End
 from commission.metrics import nccl_metrics
 from commission.model import Baseline, LinkResult, NcclResult, Tool, Verdict
 from commission.report import html
 from monitoring.exporters import TEXTFILES
+from planner.power import continuous_w, wall_w
 from remote import ssh
 from remote.errors import RackformError
 from stack.load import load_site, read_stack
@@ -38,8 +40,19 @@ class Outcome:
     report: Path
 
 
-def commission(stack: str, seconds: int, *, with_nccl: bool, keep: bool) -> Outcome:
-    """Measure every pair of nodes; `keep` makes the result the stack's new baseline.
+@dataclass(frozen=True)
+class Asked:
+    """What is measured, and for how long."""
+
+    seconds: int
+    """Of each link and direction."""
+    nccl: bool = True
+    soak_s: int = 60
+    """Of each GPU alone, then of all together; 0: GPUs are not loaded."""
+
+
+def commission(stack: str, asked: Asked, *, keep: bool) -> Outcome:
+    """Measure every pair of nodes and every GPU; `keep` makes it the stack's new baseline.
 
     So does the first that is fit for service.
 
@@ -52,13 +65,19 @@ def commission(stack: str, seconds: int, *, with_nccl: bool, keep: bool) -> Outc
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     skipped: list[str] = []
     ends = {name: _end(stack, site, name) for name in site.nodes}
+    found_links = tuple(_links(site, ends, asked.seconds, skipped))
+    found_nccl = tuple(_nccl(site, ends, skipped)) if asked.nccl else ()
+    loaded = _soak(site, ends, asked.soak_s, skipped) if asked.soak_s else soak.Outcome()
     measured = Baseline(
         site=site.name,
         measured_at=dt.datetime.now(tz=dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         gbit_s=site.fabric.link.gbit_s,
         rdma=site.fabric.link.rdma is not Rdma.NONE,
-        links=tuple(_links(site, ends, seconds, skipped)),
-        nccl=tuple(_nccl(site, ends, skipped)) if with_nccl else (),
+        links=found_links,
+        nccl=found_nccl,
+        soak=tuple(loaded.results),
+        circuits=tuple(loaded.circuits.values()),
+        gpu_temperature_c=site.monitoring.alerts.gpu_temperature_c if site.monitoring else 85,
         skipped=tuple(skipped),
     )
     former = baseline(folder / BASELINE)
@@ -137,15 +156,53 @@ def _nccl(site: Site, ends: dict[str, End], skipped: list[str]) -> Iterator[Nccl
     if site.twin:
         skipped.append("NCCL, since the nodes of a twin have no GPU")
         return
-    ranks = [
-        nccl.Rank(ends[name], site.nodes[name].gpu_count, "ray-worker") for name in site.workers
-    ]
+    ranks = _ranks(site, ends)
     runs = [[rank] for rank in ranks if rank.gpus > 1]
     runs += [ranks] if len(ranks) > 1 else []
     for nodes in runs:
         told = ", ".join(rank.end.name for rank in nodes)
         err.print(f"NCCL: {told}")
         yield from _tried(f"NCCL on {told}", skipped, _run(nodes))
+
+
+def _ranks(site: Site, ends: dict[str, End]) -> list[nccl.Rank]:
+    return [
+        nccl.Rank(ends[name], site.nodes[name].gpu_count, "ray-worker") for name in site.workers
+    ]
+
+
+def _soak(site: Site, ends: dict[str, End], seconds: int, skipped: list[str]) -> soak.Outcome:
+    """Load the GPUs; a circuit of which no limit is declared is not watched."""
+    if site.twin:
+        skipped.append("GPUs at full load, since the nodes of a twin have no GPU")
+        return soak.Outcome()
+    ranks = _ranks(site, ends)
+    if not any(rank.gpus for rank in ranks):
+        return soak.Outcome()
+    err.print(f"GPUs at full load: {', '.join(rank.end.name for rank in ranks)}")
+    outcome = soak.Outcome()
+    for found in _tried(
+        "GPUs at full load", skipped, lambda: soak.run(ranks, _circuits(site), seconds)
+    ):
+        outcome = found
+    skipped += outcome.failed
+    return outcome
+
+
+def _circuits(site: Site) -> list[soak.Circuit]:
+    """Return each declared circuit; what of its nodes has no GPU draws as the plan has it."""
+    return [
+        soak.Circuit(
+            name=name,
+            limit_w=continuous_w(site, circuit),
+            wall_w={
+                node: partial(wall_w, declared)
+                for node, declared in site.nodes.items()
+                if declared.circuit == name
+            },
+        )
+        for name, circuit in site.power.circuits.items()
+    ]
 
 
 def _run(nodes: list[nccl.Rank]) -> Callable[[], NcclResult]:

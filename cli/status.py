@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from cli.access import Outputs, access
+from cli.access import access
 from remote.connection import Connection
 from remote.errors import Unreachable
 from remote.ssh import run
+from stack.expectations import ExpectedHost
 
 
 class _Found(BaseModel):
@@ -48,20 +49,20 @@ _FORMAT = "{{json .Name}} {{json .State.Status}} {{json .Image}}"
 def current(stack: str) -> Status:
     """Ask every node side by side; a node that can't be reached is told as such."""
     outputs = access(stack).outputs
-    names = list(outputs.expectations.hosts)
-    with ThreadPoolExecutor(max_workers=len(names)) as pool:
-        found = pool.map(lambda name: _node(outputs, name), names)
+    hosts = outputs.expectations.hosts
+    with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+        found = pool.map(node, hosts.values())
         return Status(
             stack=stack,
             closure=outputs.closure,
             endpoint=outputs.endpoint,
             model=outputs.model,
-            nodes=dict(zip(names, found, strict=True)),
+            nodes=dict(zip(hosts, found, strict=True)),
         )
 
 
-def _node(outputs: Outputs, name: str) -> NodeStatus:
-    expected = outputs.expectations.hosts[name]
+def node(expected: ExpectedHost) -> NodeStatus:
+    """Ask one node; one that can't be reached says why."""
     try:
         lines = _ask(expected.connection, expected.fabric_interface)
     except Unreachable as error:
@@ -100,12 +101,12 @@ def _container(line: str, expected: dict[str, str]) -> ContainerStatus:
 def table(status: Status) -> RenderableType:
     """Return the status as people read it."""
     rows = Table("node", "fabric MTU", "docker", "container", "state", "image")
-    for name, node in status.nodes.items():
-        if not node.reachable:
-            rows.add_row(name, "", "", "", f"[red]{node.reason}[/]")
+    for name, found in status.nodes.items():
+        if not found.reachable:
+            rows.add_row(name, "", "", "", f"[red]{found.reason}[/]")
             continue
-        rows.add_row(name, str(node.mtu_bytes), node.docker)
-        for container in node.containers:
+        rows.add_row(name, str(found.mtu_bytes), found.docker)
+        for container in found.containers:
             color = "green" if container.as_declared else "red"
             rows.add_row(
                 *("", "", "", container.name),

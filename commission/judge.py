@@ -1,8 +1,9 @@
 """Floors and comparisons: is it fit for service, and what is to be mended first. Pure."""
 
+import statistics
 from collections.abc import Iterator
 
-from commission.model import Baseline, NcclResult, Tool, Verdict
+from commission.model import Baseline, NcclResult, SoakResult, Tool, Verdict
 
 TCP_SHARE = 0.7
 """Of a link's rate, what four TCP streams reach on hosts that are set up well."""
@@ -12,6 +13,10 @@ NCCL_GB_S_PER_GBIT_S = {True: 0.11, False: 0.06}
 """Floors of the bus bandwidth by RDMA: 12, 24, 46 GB/s a 100, 200, 400 Gbit/s NIC (nccl-tests #119,
 #290), with a tenth to spare; TCP reaches about half."""
 WORSE_BY = 0.1
+FAULTS = frozenset(
+    {"hardware slowdown", "too hot (driver)", "too hot (hardware)", "power brake (hardware)"}
+)
+"""What must not hold a GPU down. Its own power limit may: an H100 at full load is always there."""
 
 
 def floor_gbit_s(tool: Tool, gbit_s: float) -> float:
@@ -25,14 +30,13 @@ def nccl_floor_gb_s(gbit_s: float, *, rdma: bool) -> float:
 def verdict(measured: Baseline, former: Baseline | None = None) -> Verdict:
     """Return whether a site is fit for service.
 
-    The reasons are in the order in which they are to be mended: a slow link makes NCCL slow, and
-    what has become worse comes after what is too slow.
+    The reasons are in the order in which they are to be mended: power and heat slow down all else,
+    a slow link makes NCCL slow, and what has become worse comes after what is too slow.
     """
-    reasons = [*_links(measured), *_nccl(measured)]
-    worse = list(_worse(measured, former)) if former else []
-    nothing = (
-        [] if measured.links or measured.nccl else ["nothing was measured: see what was skipped"]
-    )
+    reasons = [*_circuits(measured), *_soak(measured), *_links(measured), *_nccl(measured)]
+    worse = [*_worse(measured, former), *_slowed(measured, former)] if former else []
+    anything = measured.links or measured.nccl or measured.soak
+    nothing = [] if anything else ["nothing was measured: see what was skipped"]
     return Verdict(fit=not reasons and not nothing, reasons=(*nothing, *reasons, *worse))
 
 
@@ -55,6 +59,77 @@ def _nccl(measured: Baseline) -> Iterator[str]:
                 f"NCCL across {', '.join(run.nodes)}: {run.best_gb_s:.1f} GB/s, below the floor of "
                 f"{floor:.1f} for {measured.gbit_s:g} Gbit/s: see NCCL_IB_HCA, GPUDirect "
                 "(nvidia-peermem) and ACS"
+            )
+
+
+def _circuits(measured: Baseline) -> Iterator[str]:
+    for each in measured.circuits:
+        if each.most_w > each.limit_w:
+            ended = ", and the soak was ended there" if each.stopped else ""
+            yield (
+                f"circuit {each.circuit} carried {each.most_w:.0f} W ({', '.join(each.nodes)}), "
+                f"over the {each.limit_w:.0f} W that it may carry without a break{ended}: limit "
+                "the GPUs' power, or feed a node by another circuit ('rackform plan' says which)"
+            )
+
+
+def _soak(measured: Baseline) -> Iterator[str]:
+    alone = {(each.node, each.gpu): each for each in measured.soak if not each.together}
+    for each in measured.soak:
+        where = f"{each.node} GPU {each.gpu} {'with all others' if each.together else 'alone'}"
+        if each.work and each.work.errors:
+            yield (
+                f"{where}: {each.work.errors} rounds gave another result than the first: it "
+                "computes wrong; take it out of service and have it replaced"
+            )
+        if faults := [reason for reason in each.reasons if reason in FAULTS]:
+            yield (
+                f"{where}: held down by {', '.join(faults)} at {each.hottest_c} °C: see to its "
+                "cooling, its power cables and its power supply"
+            )
+        elif each.hottest_c is not None and each.hottest_c >= measured.gpu_temperature_c:
+            yield (
+                f"{where}: {each.hottest_c} °C, not below the {measured.gpu_temperature_c} °C of "
+                "the alert: see to its cooling, or lower its power limit"
+            )
+        yield from _slower(where, each, alone.get((each.node, each.gpu)))
+    yield from _odd(list(alone.values()))
+
+
+def _slower(where: str, result: SoakResult, alone: SoakResult | None) -> Iterator[str]:
+    """Yield what a GPU loses when the others work too."""
+    if not (result.together and result.work and alone and alone.work):
+        return
+    if result.work.tflop_s < alone.work.tflop_s * (1 - WORSE_BY):
+        yield (
+            f"{where}: {result.work.tflop_s:.0f} TFLOP/s, alone {alone.work.tflop_s:.0f}: the "
+            "GPUs take each other's air or power; see the fans and the power supply"
+        )
+
+
+def _odd(alone: list[SoakResult]) -> Iterator[str]:
+    """Yield the GPUs that are slower than the site's others of their speed."""
+    rates = {f"{each.node} GPU {each.gpu}": each.work.tflop_s for each in alone if each.work}
+    if len(rates) < 2:  # noqa: PLR2004 - one has nothing to be compared with
+        return
+    usual = statistics.median_high(rates.values())
+    for where, rate in rates.items():
+        if rate < usual * (1 - WORSE_BY):
+            yield (
+                f"{where} alone: {rate:.0f} TFLOP/s, the others {usual:.0f}: see its power limit, "
+                "clocks and cooling ('nvidia-smi -q -d PERFORMANCE,POWER,CLOCK')"
+            )
+
+
+def _slowed(measured: Baseline, former: Baseline) -> Iterator[str]:
+    """Yield GPUs that have become slower than they were in the same soak."""
+    before = {(each.node, each.gpu, each.together): each.work for each in former.soak}
+    for each in measured.soak:
+        was = before.get((each.node, each.gpu, each.together))
+        if was and each.work and each.work.tflop_s < was.tflop_s * (1 - WORSE_BY):
+            yield (
+                f"{each.node} GPU {each.gpu}: {each.work.tflop_s:.0f} TFLOP/s, was "
+                f"{was.tflop_s:.0f} at {former.measured_at}: see its cooling and power limit"
             )
 
 

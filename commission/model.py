@@ -53,6 +53,52 @@ class NcclResult(_Measured):
         return max(reduces, default=0.0)
 
 
+class Sample(_Measured):
+    """What nvidia-smi tells of one GPU at one moment."""
+
+    gpu: int
+    temperature_c: int | None = None
+    power_w: float | None = None
+    limit_w: float | None = None
+    clock_mhz: int | None = None
+    reasons: tuple[str, ...] = Field(default=(), description="what holds its clock down")
+
+
+class GpuWork(_Measured):
+    """What the soak program says of one GPU when it ends."""
+
+    gpu: int
+    seconds: float
+    tflop_s: float
+    lowest_tflop_s: float = Field(description="of its slowest second")
+    errors: int = Field(description="results that were not those of the first round")
+
+
+class SoakResult(_Measured):
+    """One GPU under full load, alone or together with all others of the site."""
+
+    node: str
+    gpu: int
+    together: bool
+    work: GpuWork | None = Field(default=None, description="None: stopped before its end")
+    samples: int
+    hottest_c: int | None = None
+    most_w: float | None = None
+    mean_w: float | None = None
+    clock_mhz: int | None = Field(default=None, description="median")
+    reasons: tuple[str, ...] = ()
+
+
+class CircuitLoad(_Measured):
+    """The most that a circuit carried in the soak: GPUs as measured, hosts as the plan has them."""
+
+    circuit: str
+    nodes: tuple[str, ...]
+    most_w: float
+    limit_w: float
+    stopped: bool = Field(default=False, description="the soak was ended because of it")
+
+
 class Baseline(_Measured):
     """Everything that was measured at a time: what later measurements are compared with."""
 
@@ -62,6 +108,9 @@ class Baseline(_Measured):
     rdma: bool
     links: tuple[LinkResult, ...] = ()
     nccl: tuple[NcclResult, ...] = ()
+    soak: tuple[SoakResult, ...] = ()
+    circuits: tuple[CircuitLoad, ...] = ()
+    gpu_temperature_c: int = Field(default=85, description="what a GPU is to stay below")
     skipped: tuple[str, ...] = Field(default=(), description="what was not measured, and why")
 
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from math import log2, log10
 
-from commission.judge import floor_gbit_s, nccl_floor_gb_s
+from commission.judge import FAULTS, floor_gbit_s, nccl_floor_gb_s
 from commission.model import Baseline, Collective, NcclResult, Verdict
 
+_LOW = ' class="low"'
 _WIDTH, _HEIGHT, _MARGIN = 640, 280, 48
 _COLOURS = ("#1b6ca8", "#c2571a", "#2f855a", "#7b3f98", "#8a6d1a")
 _STYLE = (
@@ -27,6 +28,7 @@ def html(measured: Baseline, found: Verdict) -> str:
             f"<p>Measured at {escape(measured.measured_at)}.</p>",
             *_reasons(found),
             "</header>",
+            *_soak(measured),
             *_links(measured),
             *_nccl(measured),
             *(f"<p>Not measured: {escape(each)}.</p>" for each in measured.skipped),
@@ -40,6 +42,37 @@ def _reasons(found: Verdict) -> Iterator[str]:
         yield "<h2>To mend, the first first</h2><ol>"
         yield from (f"<li>{escape(reason)}</li>" for reason in found.reasons)
         yield "</ol>"
+
+
+def _soak(measured: Baseline) -> Iterator[str]:
+    if measured.soak:
+        yield "<h2>GPUs at full load</h2><table><tr><th>GPU</th><th>with</th><th>TFLOP/s</th>"
+        yield "<th>its slowest second</th><th>hottest, °C</th><th>most, W</th>"
+        yield "<th>clock, MHz</th><th>held down by</th></tr>"
+    for each in measured.soak:
+        hot = each.hottest_c is not None and each.hottest_c >= measured.gpu_temperature_c
+        bad = bool(FAULTS & set(each.reasons))
+        yield (
+            f"<tr><td>{escape(each.node)} {each.gpu}</td>"
+            f"<td>{'all others' if each.together else 'none'}</td>"
+            f"<td>{f'{each.work.tflop_s:.0f}' if each.work else 'ended early'}</td>"
+            f"<td>{f'{each.work.lowest_tflop_s:.0f}' if each.work else ''}</td>"
+            f"<td{_LOW if hot else ''}>{_or_empty(each.hottest_c)}</td>"
+            f"<td>{_or_empty(each.most_w)}</td><td>{_or_empty(each.clock_mhz)}</td>"
+            f"<td{_LOW if bad else ''}>{escape(', '.join(each.reasons))}</td></tr>"
+        )
+    if measured.soak:
+        yield "</table>"
+    for load in measured.circuits:
+        low = _LOW if load.most_w > load.limit_w else ""
+        yield (
+            f"<p>Circuit {escape(load.circuit)} ({escape(', '.join(load.nodes))}): at most "
+            f"<span{low}>{load.most_w:.0f} W</span> of {load.limit_w:.0f} W.</p>"
+        )
+
+
+def _or_empty(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
 
 
 def _links(measured: Baseline) -> Iterator[str]:

@@ -9,9 +9,10 @@ from pulumi import ComponentResource, Input, ResourceOptions
 from components.hardware import nvidia_driver, real_link
 from components.machines import Machine, on_machine
 from components.resources import HostState
+from pyinfra_deploys.base.settings import PACKAGES, RDMA_TOOL
 from pyinfra_deploys.registry import sources
 from stack.doors import open_tcp
-from stack.schema import Site
+from stack.schema import Rdma, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,11 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
     """Return each deploy's settings in the order in which pyinfra runs them."""
     site, node = args.site, args.site.nodes[args.node]
     deploys: dict[str, Mapping[str, Input[object]]] = {
-        "base": {"hosts": _host_names(site), "time_sync": not site.twin},
+        "base": {
+            "hosts": _host_names(site),
+            "time_sync": not site.twin,
+            "packages": _packages(site),
+        },
         "fabric_link": {
             "interface": node.interface,
             "address": f"{node.fabric_address}/{site.fabric.subnet.prefixlen}",
@@ -78,6 +83,12 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
     if site.nvidia and node.gpus and not site.twin:
         deploys["nvidia_driver"] = nvidia_driver(site, site.nvidia, node.gpus)
     return deploys
+
+
+def _packages(site: Site) -> list[str]:
+    """Return the packages of every host; a twin's link has no RDMA to be measured."""
+    rdma = site.fabric.link.rdma is not Rdma.NONE and not site.twin
+    return [*PACKAGES, *([RDMA_TOOL] if rdma else [])]
 
 
 def _ssh_port(site: Site) -> int:

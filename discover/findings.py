@@ -8,7 +8,7 @@ from discover.model import Finding, Gpu, Machine, Severity
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "22.04"), ("ubuntu", "24.04")}
 _CLOCK_OFF_S = 60
 _FULL_WIDTH = 16
-_HOT_C = 87
+HOT_C = 87
 
 
 def findings(machines: Sequence[Machine]) -> list[Finding]:
@@ -31,7 +31,7 @@ def _note(machine: Machine, text: str) -> Finding:
     return Finding(severity=Severity.NOTE, machine=machine.hostname, text=text)
 
 
-def _slots(machine: Machine) -> Iterator[Finding]:
+def slots(machine: Machine) -> Iterator[Finding]:
     for gpu in machine.gpus:
         now, most = gpu.pcie_width, gpu.pcie_width_max
         where = f"GPU {gpu.index} ({gpu.bus_id})"
@@ -62,9 +62,9 @@ def _slots(machine: Machine) -> Iterator[Finding]:
             )
 
 
-def _health(machine: Machine) -> Iterator[Finding]:
+def health(machine: Machine) -> Iterator[Finding]:
     for gpu in machine.gpus:
-        yield from _heat(machine, gpu)
+        yield from heat(machine, gpu)
         if gpu.uncorrected:
             yield _problem(
                 machine,
@@ -77,7 +77,7 @@ def _health(machine: Machine) -> Iterator[Finding]:
             )
 
 
-def _heat(machine: Machine, gpu: Gpu) -> Iterator[Finding]:
+def heat(machine: Machine, gpu: Gpu) -> Iterator[Finding]:
     if gpu.throttled:
         yield _problem(
             machine,
@@ -90,7 +90,7 @@ def _heat(machine: Machine, gpu: Gpu) -> Iterator[Finding]:
             f"GPU {gpu.index} was slowed down for {gpu.slowed_us / 1e6:.1f} s by heat or a power "
             "brake since its driver was loaded: see to its cooling and its power cables",
         )
-    if gpu.temperature_c is not None and gpu.temperature_c >= _HOT_C:
+    if gpu.temperature_c is not None and gpu.temperature_c >= HOT_C:
         yield _warning(machine, f"GPU {gpu.index} is at {gpu.temperature_c} °C: see to its cooling")
 
 
@@ -174,7 +174,7 @@ def _differ(
         yield _warning(machines[0], f"{what} differ ({listed}): {rest}")
 
 
-def _drivers(machines: Sequence[Machine]) -> Iterator[Finding]:
+def drivers(machines: Sequence[Machine]) -> Iterator[Finding]:
     rest = "give all machines one version, by the nvidia_driver deploy"
     yield from _differ(machines, "NVIDIA drivers", lambda m: m.driver, rest)
 
@@ -208,14 +208,14 @@ def _doubles(machines: Sequence[Machine]) -> Iterator[Finding]:
 
 
 _EACH: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
-    _slots,
-    _health,
+    slots,
+    health,
     _driver,
     _system,
     _fabric,
 )
 _TOGETHER: tuple[Callable[[Sequence[Machine]], Iterator[Finding]], ...] = (
-    _drivers,
+    drivers,
     _mtus,
     _models,
     _doubles,

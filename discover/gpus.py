@@ -7,12 +7,13 @@ from discover.model import Gpu, Topology
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+POWER_LIMIT = "power limit"
 _REASONS = {
     "hw_slowdown": "hardware slowdown",
     "hw_thermal_slowdown": "too hot (hardware)",
     "hw_power_brake_slowdown": "power brake (hardware)",
     "sw_thermal_slowdown": "too hot (driver)",
-    "sw_power_cap": "power limit",
+    "sw_power_cap": POWER_LIMIT,
 }
 NEAREST = ("X", "PIX", "PXB", "PHB", "NODE", "SYS")
 """nvidia-smi's words for a path, the shortest first; NV# is NVLink."""

@@ -132,6 +132,13 @@ def _node(name: str, node: Node, activity: Activity | None) -> NodePower:
     )  # fmt: skip
 
 
+def wall_w(node: Node, gpus_w: float) -> float:
+    """Return what a node that works draws from the wall while its GPUs draw `gpus_w`."""
+    host = _HOSTS[_kind(_gpu(node))]
+    full = float(node.host_power_w or host.full_w + host.per_gpu_w * node.gpu_count)
+    return (full + gpus_w) / host.efficiency
+
+
 def _gpu(node: Node) -> Gpu | None:
     try:
         return catalog.gpu(node.gpus.model) if node.gpus and node.gpus.model else None

@@ -6,7 +6,13 @@ from pydantic import Field, StringConstraints
 
 from pyinfra_deploys.model import Settings
 
-PACKAGES = ["ca-certificates", "ethtool", "iproute2", "iputils-ping"]
+INTERCONNECT_TOOLS = ["ethtool", "fping", "iftop", "iperf3", "mtr-tiny"]
+"""For whoever looks for a slow or lossy link; `commission` measures with iperf3."""
+
+RDMA_TOOL = "perftest"
+"""`ib_write_bw`, where the fabric has RDMA."""
+
+PACKAGES = ["ca-certificates", "iproute2", "iputils-ping", *INTERCONNECT_TOOLS]
 
 SERVING_SYSCTLS = {
     # Weights are mapped and pinned: swapping them out stalls a whole pipeline.

@@ -100,6 +100,12 @@ def test_the_recorded_benchmark_is_read() -> None:
         nccl.parse("RuntimeError: NCCL error", ("n1",))
 
 
+def test_the_benchmark_of_two_gpus_by_nccl_is_read() -> None:
+    found = nccl.parse((FIXTURES / "nccl-bench-nccl-2.txt").read_text(), ("n1",))
+    assert (found.ranks, found.nccl, len(found.points)) == (2, "2.28.9", 16)
+    assert found.best_gb_s == 280.149
+
+
 def test_the_benchmark_needs_nothing_but_what_the_serving_image_has() -> None:
     tree = ast.parse(nccl.BENCH.read_text())
     imported = {

@@ -1,16 +1,21 @@
 """Settings in, files out."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
 
+from components.node import _packages
 from pyinfra_deploys import registry
 from pyinfra_deploys.docker_engine.settings import DockerEngineSettings
 from pyinfra_deploys.docker_engine.steps import daemon_json
 from pyinfra_deploys.templating import render
 from remote.errors import RackformError
+from stack.load import load_site
+from stack.paths import ROOT
+from tests.unit.site_examples import example, real
 
 FABRIC: dict[str, JsonValue] = {
     "interface": "fab0",
@@ -128,3 +133,18 @@ def test_sources_differ_by_deploy_and_stay_the_same() -> None:
     assert len(set(sums.values())) == len(sums)
     registry.sources.cache_clear()
     assert sums == {name: registry.sources(name) for name in registry.DEPLOYS}
+
+
+def test_every_host_has_the_interconnect_s_tools_and_perftest_where_there_is_rdma() -> None:
+    tools = {"ethtool", "fping", "iftop", "iperf3", "mtr-tiny"}
+    assert tools <= set(_packages(load_site(example())))
+    assert "perftest" not in _packages(load_site(example()))
+    devices = {f"nodes.{name}.rdma_devices": ["nearest"] for name in ("w1", "w2")}
+    roce = load_site(real({"fabric.link.rdma": "roce", **devices}))
+    assert "perftest" in _packages(roce)
+
+
+def test_the_twin_s_base_image_has_all_that_the_hosts_are_given() -> None:
+    """A twin's hosts reach no mirror."""
+    image = tomllib.loads((ROOT / "images" / "node" / "image.toml").read_text(encoding="utf-8"))
+    assert set(_packages(load_site(example()))) <= set(image["debian"]["packages"])

@@ -131,6 +131,17 @@ def test_nvlink_is_seen_in_the_recorded_topology() -> None:
     assert nearest_rdma(found) == []
 
 
+def test_two_h100_are_read_as_they_were_recorded() -> None:
+    found = gpus(recorded("h100-x2-smi.xml"))
+    assert [gpu_model(each) for each in found] == ["h100-sxm", "h100-sxm"]
+    assert [(each.index, each.power_limit_w, each.throttled) for each in found] == [
+        (0, 700.0, ()),
+        (1, 700.0, ()),
+    ]
+    assert versions(recorded("h100-x2-smi.xml")) == ("580.159.04", "13.0")
+    assert nvlinks(topology(recorded("h100-x2-topology.txt"))) == 18
+
+
 def test_a_topology_of_one_gpu_has_no_links() -> None:
     assert nvlinks(topology(recorded("h200-x1-topology.txt"))) == 0
 

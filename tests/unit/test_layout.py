@@ -14,6 +14,7 @@ PLAIN = frozenset(
         "planner",
         "commission",
         "discover",
+        "doctor",
         "edge",
         "fabric",
         "images",

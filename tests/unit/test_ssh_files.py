@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.commands import app
 from remote import ssh
 from remote.connection import Connection
 from remote.errors import RackformError, Unreachable
@@ -117,3 +119,13 @@ def test_input_reaches_the_command(
     fake_ssh(tmp_path, monkeypatch, "cat")
     assert ssh.run(connection, "cat", input="héllo").stdout == "héllo"
     assert ssh.run(connection, "cat").stdout == ""
+
+
+def test_what_follows_the_node_s_name_is_the_command_with_its_own_options(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str, list[str]]] = []
+    monkeypatch.setattr("cli.ssh.login", lambda *given: asked.append(given))
+    words = ["ssh", "--stack", "mine", "w1", "iftop", "-t", "-s", "3", "-i", "fab0"]
+    CliRunner().invoke(app, words, catch_exceptions=False)
+    assert asked == [("mine", "w1", ["iftop", "-t", "-s", "3", "-i", "fab0"])]

@@ -111,7 +111,14 @@ def test_two_runs_at_once_build_one_engine(checkout: Checkout) -> None:
 
 
 def test_commands_that_need_no_engine_build_none(checkout: Checkout) -> None:
-    for command in (["--help"], ["down"], ["status"], ["test", "unit"], ["up", "--help"]):
+    for command in (
+        ["--help"],
+        ["doctor"],
+        ["down"],
+        ["status"],
+        ["test", "unit"],
+        ["up", "--help"],
+    ):
         assert checkout.run(*command).returncode == 0
     assert not checkout.calls("go")
 
