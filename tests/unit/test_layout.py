@@ -15,6 +15,7 @@ PLAIN = frozenset(
         "commission",
         "discover",
         "fabric",
+        "frontends",
         "images",
         "pyinfra_deploys",
         "lab",
