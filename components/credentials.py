@@ -12,8 +12,10 @@ from stack.schema import Site
 
 REGISTRY, EDGE = "registry", "edge"
 OPERATOR = "operator"
-WEBUI_PASSWORD, LLM_AUTH = "open_webui_password", "anythingllm_auth_token"
-_OF_FRONTENDS = (WEBUI_PASSWORD, LLM_AUTH)
+WEBUI_PASSWORD, WEBUI_SECRET = "open_webui_password", "open_webui_secret"
+LLM_AUTH, LLM_JWT = "anythingllm_auth_token", "anythingllm_jwt_secret"
+LLM_KEY, LLM_SALT = "anythingllm_signing_key", "anythingllm_signing_salt"
+_OF_FRONTENDS = (WEBUI_PASSWORD, WEBUI_SECRET, LLM_AUTH, LLM_JWT, LLM_KEY, LLM_SALT)
 """Made whether a front-end is declared or not: one that comes back finds its data under them."""
 _TOKENS = ("ray", "redis", "registry", OPERATOR, "grafana", *_OF_FRONTENDS)
 

@@ -6,7 +6,18 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from stack.settings import Settings
-from stack.values import DnsName, Email, HostPort, Name, NodeName, Number, Port, Url, Whole
+from stack.values import (
+    DnsName,
+    Email,
+    HostPort,
+    Name,
+    NodeName,
+    Number,
+    Port,
+    SettingName,
+    Url,
+    Whole,
+)
 
 
 class Registry(Settings):
@@ -81,11 +92,21 @@ class Ray(Settings):
     """On the head's loopback; fixed, as is all that Ray's own parts listen on."""
 
 
+class Embeddings(Settings):
+    url: Url = Field(
+        description="Base URL of an OpenAI API that embeds and asks for no key: http://ADDRESS:PORT/v1."
+    )
+    model: SettingName = Field(description="Model that it is asked for.")
+
+
 class Frontend(Settings):
     node: NodeName = Field(description="Node that runs it.")
     host_name: DnsName | None = Field(
         default=None,
         description="DNS name under which the edge's own port offers it, beside its port.",
+    )
+    embeddings: Embeddings | None = Field(
+        default=None, description="What finds the passages of documents that a prompt is about."
     )
 
 

@@ -17,6 +17,7 @@ PLAIN = frozenset(
         "doctor",
         "edge",
         "fabric",
+        "frontends",
         "images",
         "pyinfra_deploys",
         "lab",

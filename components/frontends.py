@@ -1,0 +1,61 @@
+"""The web front-ends that a site asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import pulumi
+from pulumi import ComponentResource, Input, Output, ResourceOptions
+
+from components.anythingllm import WITHOUT_IMAGE, AnythingLlm, AnythingLlmArgs, can_be_had
+from components.open_webui import OpenWebUi, OpenWebUiArgs
+from components.services import Ground, Placed, Route
+from stack.schema import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontendsArgs:
+    ground: Ground
+
+
+class Frontends(ComponentResource):
+    """Open WebUI and AnythingLLM, each where it is declared."""
+
+    access: Output[Mapping[str, Mapping[str, str]]]
+    """Front-end → how people and programs get in: url, user, password, api_key (secret)."""
+    placed: list[Placed]
+    routes: list[Route]
+
+    def __init__(self, name: str, args: FrontendsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rackform:cluster:Frontends", name, None, opts)
+        ground, child = args.ground, ResourceOptions(parent=self)
+        self.placed, self.routes = [], []
+        access: dict[str, Mapping[str, Input[str]]] = {}
+        if ground.site.frontends.open_webui:
+            webui = OpenWebUi("open-webui", OpenWebUiArgs(ground=ground), child)
+            access["open_webui"] = {
+                "url": webui.url, "user": webui.user, "password": webui.password,
+            }  # fmt: skip
+            self._offer(webui)
+        if ground.site.frontends.anythingllm and not can_be_had():
+            pulumi.log.warn(WITHOUT_IMAGE, self)
+        elif ground.site.frontends.anythingllm:
+            llm = AnythingLlm("anythingllm", AnythingLlmArgs(ground=ground), child)
+            access["anythingllm"] = {
+                "url": llm.url, "password": llm.password,
+                "api_key": llm.api_key, "workspace": llm.workspace,
+            }  # fmt: skip
+            self._offer(llm)
+        made = cast("Output[Mapping[str, Mapping[str, str]]]", Output.from_input(access))
+        self.access = Output.secret(made)
+        self.register_outputs({"access": self.access})
+
+    def _offer(self, frontend: OpenWebUi | AnythingLlm) -> None:
+        self.placed += frontend.placed
+        self.routes += frontend.routes
+
+
+def frontend_images(site: Site) -> list[str]:
+    """Return the images of the front-ends that a site asks for and that can be had."""
+    images = ["open-webui"] if site.frontends.open_webui else []
+    return [*images, "anythingllm"] if site.frontends.anythingllm and can_be_had() else images
