@@ -57,7 +57,7 @@ class AnythingLlm(ComponentResource):
             anythingllm.NAME,
             anythingllm.anythingllm(_told(ground)),
             Placement(node=machine, image=image, secrets=secrets),
-            on_machine(self, machine, ground.hosts[declared.node], image.pulled),
+            on_machine(self, machine, ground.hosts[declared.node], image.pulled, *ground.after),
         )
         made = self._set_up(name, container, secrets[LLM_AUTH])
         self.url = Output.from_input(public_urls(ground.site, declared)[0])

@@ -1,18 +1,19 @@
 """The whole appliance: a site and its plan, as Pulumi resources in the order of their needs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pulumi
-from pulumi import ComponentResource, Input, Output, ResourceOptions
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from components.closure import closure, image_variant, verification_sources
 from components.credentials import SiteCredentials
 from components.edge import Edge, EdgeArgs
 from components.expectations import ExpectationArgs, expectations
 from components.fabric import FabricSwitch, FabricSwitchArgs
-from components.grafana import Grafana, GrafanaArgs
+from components.frontends import Frontends, FrontendsArgs
 from components.images import ContainerImage, ContainerImageArgs, ImageSources, oci_image
 from components.machines import Machines, Twin, TwinArgs, real_machines
 from components.monitoring import Monitoring, MonitoringArgs
@@ -22,7 +23,6 @@ from components.registry import RegistryArgs, SiteRegistry, registry_address
 from components.resources import plain
 from components.services import Ground, Placed
 from components.serving import Serving, ServingArgs
-from components.status_page import StatusPage, StatusPageArgs
 from components.verification import Verification, VerificationArgs
 from edge.certificate import OwnCertificate
 from planner.models import Plan
@@ -74,7 +74,7 @@ class Appliance(ComponentResource):
         self._switches = self._declare_switches()
         self._nodes = self._declare_nodes()
         ground = self._ground()
-        services = [*self._serve(ground), *self._monitor(ground)]
+        services = [*self._serve(ground), *self._offer(ground)]
         self._verify(ground, services)
         self.connections = {
             name: plain(connection)
@@ -155,7 +155,7 @@ class Appliance(ComponentResource):
         )
 
     def _serve(self, ground: Ground) -> list[Placed]:
-        """Declare what answers: Ray, the models on it, and the edge in front of them."""
+        """Declare what answers: Ray, and the models on it."""
         site, plan = ground.site, ground.plan
         ray_image = ground.image("vllm", {plan.head, *(worker.node for worker in plan.workers)})
         redis_image = ground.image("redis", {plan.head})
@@ -179,16 +179,7 @@ class Appliance(ComponentResource):
             ),
             self._child,
         )
-        edge = Edge(
-            "edge",
-            EdgeArgs(ground=ground, routes=[], own=self._args.own_certificate),
-            self._child,
-        )
-        self._ray_token, self.endpoint, self.model = (
-            cluster.token,
-            edge.endpoint,
-            self._serving.model,
-        )
+        self._ray_token, self.model = cluster.token, self._serving.model
         return [
             Placed(
                 "registry", site.registry_node, self._registry.container, self._registry.image_id
@@ -199,34 +190,34 @@ class Appliance(ComponentResource):
                 Placed("ray-worker", node, worker, ray_image.image_id)
                 for node, worker in cluster.workers.items()
             ),
-            *edge.placed,
         ]
 
-    def _monitor(self, ground: Ground) -> list[Placed]:
-        declared = ground.site.monitoring
-        if not declared:
-            return []
-        args = MonitoringArgs(
-            ground=ground,
-            monitoring=declared,
-            route_secrets=self._args.route_secrets,
-            after=[self._serving.application],
-        )
-        return Monitoring("monitoring", args, self._child).placed
+    def _offer(self, ground: Ground) -> list[Placed]:
+        """Declare what people use: front-ends, monitoring, and the edge in front of all.
 
-    def _show(self, ground: Ground) -> list[Placed]:
-        """Declare what shows people how it all does: the status page, Grafana."""
-        monitoring = ground.site.monitoring
-        if not monitoring:
-            return []
-        image = ground.image("monitoring", ground.site.nodes)
-        page = StatusPage(
-            "status-page",
-            StatusPageArgs(ground=ground, monitoring=monitoring, image=image),
+        In a twin, whose machines share few cores, the model comes first.
+        """
+        after = [self._serving.application] if ground.site.twin else []
+        beside = replace(ground, after=after, image=partial(self._image, after=after))
+        offered: list[Frontends | Monitoring] = [
+            Frontends("frontends", FrontendsArgs(ground=beside), self._child)
+        ]
+        if monitoring := ground.site.monitoring:
+            args = MonitoringArgs(
+                ground=beside, monitoring=monitoring, route_secrets=self._args.route_secrets
+            )
+            offered.append(Monitoring("monitoring", args, self._child))
+        edge = Edge(
+            "edge",
+            EdgeArgs(
+                ground=ground,
+                routes=[route for each in offered for route in each.routes],
+                own=self._args.own_certificate,
+            ),
             self._child,
         )
-        grafana = Grafana("grafana", GrafanaArgs(ground=ground, monitoring=monitoring), self._child)
-        return [*page.placed, *grafana.placed]
+        self.endpoint = edge.endpoint
+        return [*edge.placed, *(placed for each in offered for placed in each.placed)]
 
     def _verify(self, ground: Ground, services: Sequence[Placed]) -> None:
         site = ground.site
@@ -269,7 +260,9 @@ class Appliance(ComponentResource):
             self._child,
         ).report
 
-    def _image(self, image: str, nodes: Collection[str]) -> ContainerImage:
+    def _image(
+        self, image: str, nodes: Collection[str], after: Sequence[Resource] = ()
+    ) -> ContainerImage:
         site = self._args.site
         return ContainerImage(
             image,
@@ -283,6 +276,7 @@ class Appliance(ComponentResource):
                 nodes={node: self._machines.nodes[node] for node in sorted(nodes)},
                 hosts=[self._nodes[node].host for node in sorted(nodes)],
                 twin=site.twin,
+                after=after,
             ),
             self._child,
         )

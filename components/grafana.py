@@ -1,10 +1,9 @@
 """Grafana on the monitoring node, where its image can be had; the dashboards are ours."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi import ComponentResource, Output, Resource, ResourceOptions
+from pulumi import ComponentResource, Output, ResourceOptions
 
 from components.containers import Placement, run_parts
 from components.images import has_lock
@@ -26,8 +25,6 @@ _WITHOUT = (
 class GrafanaArgs:
     ground: Ground
     monitoring: Monitoring
-    after: Sequence[Resource] = ()
-    """What comes up first."""
 
 
 class Grafana(ComponentResource):
@@ -58,7 +55,9 @@ class Grafana(ComponentResource):
             Placement(
                 node=ground.machines[node], image=image, secrets={_NAME: self.admin_password}
             ),
-            on_machine(self, ground.machines[node], ground.hosts[node], image.pulled, *args.after),
+            on_machine(
+                self, ground.machines[node], ground.hosts[node], image.pulled, *ground.after
+            ),
         )
         self.placed.append(Placed(_NAME, node, container, image.image_id))
         self.routes.append(

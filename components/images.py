@@ -84,6 +84,8 @@ class ContainerImageArgs:
     nodes: Mapping[str, Machine]
     hosts: Sequence[Resource]
     twin: bool
+    after: Sequence[Resource] = ()
+    """What is made before this image is."""
 
 
 class ContainerImage(ComponentResource):
@@ -102,7 +104,12 @@ class ContainerImage(ComponentResource):
         super().__init__("rackform:cluster:ContainerImage", name, None, opts)
         # Built on its own first: that needs no machine, so it runs while machines are made.
         kind = (args.image, args.variant)
-        built = oci_image(f"{name}-build", kind, args.sources, ResourceOptions(parent=self))
+        built = oci_image(
+            f"{name}-build",
+            kind,
+            args.sources,
+            ResourceOptions(parent=self, depends_on=list(args.after)),
+        )
         published = oci_image(
             f"{name}-publish",
             kind,

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
-from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from components.containers import Placement, run_parts
+from components.grafana import Grafana, GrafanaArgs
 from components.images import ContainerImage
 from components.machines import on_machine
 from components.secrets import placeholder
 from components.services import Ground, Placed, Route
+from components.status_page import StatusPage, StatusPageArgs
 from images import builder
 from monitoring import alertmanager, exporters, prometheus
 from remote.container_spec import ContainerParts
@@ -27,8 +29,6 @@ class MonitoringArgs:
     monitoring: Declared
     route_secrets: Mapping[str, Input[str]] = field(default_factory=dict)
     """Route → its secret: an ntfy token, a web hook's, a mail password."""
-    after: Sequence[Resource] = ()
-    """What comes up first: the models must not wait for those who watch them."""
 
 
 class Monitoring(ComponentResource):
@@ -77,6 +77,21 @@ class Monitoring(ComponentResource):
                 path=alertmanager.PATH, password=True,
             ),
         ]  # fmt: skip
+        shown = (
+            StatusPage(
+                "status-page",
+                StatusPageArgs(ground=ground, monitoring=args.monitoring, image=self._image),
+                ResourceOptions(parent=self),
+            ),
+            Grafana(
+                "grafana",
+                GrafanaArgs(ground=ground, monitoring=args.monitoring),
+                ResourceOptions(parent=self),
+            ),
+        )
+        for each in shown:
+            self.placed += each.placed
+            self.routes += each.routes
         self.prometheus = Output.from_input(f"http://{prometheus.address(site)}{prometheus.PATH}")
         self.register_outputs({"prometheus": self.prometheus})
 
@@ -106,7 +121,7 @@ class Monitoring(ComponentResource):
             container,
             parts,
             Placement(node=machine, image=image, secrets=self._secrets, gpus=gpus is not None),
-            on_machine(self, machine, ground.hosts[node], image.pulled, *self._args.after),
+            on_machine(self, machine, ground.hosts[node], image.pulled, *ground.after),
         )
         return Placed(container, node, made, image.image_id)
 

@@ -64,7 +64,7 @@ class OpenWebUi(ComponentResource):
                     WEBUI_SECRET: ground.credentials.token(WEBUI_SECRET),
                 },
             ),
-            on_machine(self, machine, ground.hosts[declared.node], image.pulled),
+            on_machine(self, machine, ground.hosts[declared.node], image.pulled, *ground.after),
         )
         self.placed = [Placed(open_webui.NAME, declared.node, container, image.image_id)]
         self.routes = [front_route(site, open_webui.NAME, declared)]

@@ -1,6 +1,6 @@
 """What every service of the appliance stands on, and what it gives back."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,8 @@ class Ground:
     hosts: Mapping[str, Resource]
     """Node → what its containers wait for."""
     image: ImageMaker
+    after: Sequence[Resource] = ()
+    """What comes up first: models do not wait for what people use beside them."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """The status page on the monitoring node: what works and what does not, for everybody."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pulumi import ComponentResource, Resource, ResourceOptions
+from pulumi import ComponentResource, ResourceOptions
 
 from components.containers import Placement, run_parts
 from components.images import ContainerImage
@@ -20,8 +19,6 @@ class StatusPageArgs:
     monitoring: Monitoring
     image: ContainerImage
     """The monitoring image, which is on that node already."""
-    after: Sequence[Resource] = ()
-    """What comes up first."""
 
 
 class StatusPage(ComponentResource):
@@ -40,7 +37,7 @@ class StatusPage(ComponentResource):
             "status-page",
             status.container(ground.site, ground.plan),
             Placement(node=machine, image=image, secrets={}),
-            on_machine(self, machine, ground.hosts[node], image.pulled, *args.after),
+            on_machine(self, machine, ground.hosts[node], image.pulled, *ground.after),
         )
         self.placed = [Placed("status-page", node, self.container, image.image_id)]
         self.routes = [
