@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from frontends import images as frontends
 from images import builder
 from models.prepare import kept_folder
 from pyinfra_deploys.registry import DEPLOYS, sources
@@ -49,7 +50,10 @@ def closure(site: Site, pins: Mapping[str, str]) -> ClosureNode:
 
 def stack_images(site: Site) -> list[tuple[str, str]]:
     """Return name and variant of every image that a site runs."""
-    images = [*(["node"] if site.twin else []), "vllm", "redis", "registry", "edge"]
+    images = [
+        *(["node"] if site.twin else []), "vllm", "redis", "registry", "edge",
+        *frontends.wanted(site),
+    ]  # fmt: skip
     return [(image, image_variant(site, image)) for image in images]
 
 

@@ -7,10 +7,15 @@ from typing import cast
 import pulumi
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from components.anythingllm import WITHOUT_IMAGE, AnythingLlm, AnythingLlmArgs, can_be_had
+from components.anythingllm import AnythingLlm, AnythingLlmArgs
 from components.open_webui import OpenWebUi, OpenWebUiArgs
 from components.services import Ground, Placed, Route
-from stack.schema import Site
+from frontends.images import anythingllm_is_locked
+
+_UNLOCKED = (
+    "frontends.anythingllm: its image has no lock, so it is left out: run './rackform lock"
+    " anythingllm' where docker.io can be reached, and keep images/anythingllm/lock.json"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +42,8 @@ class Frontends(ComponentResource):
                 "url": webui.url, "user": webui.user, "password": webui.password,
             }  # fmt: skip
             self._offer(webui)
-        if ground.site.frontends.anythingllm and not can_be_had():
-            pulumi.log.warn(WITHOUT_IMAGE, self)
+        if ground.site.frontends.anythingllm and not anythingllm_is_locked():
+            pulumi.log.warn(_UNLOCKED, self)
         elif ground.site.frontends.anythingllm:
             llm = AnythingLlm("anythingllm", AnythingLlmArgs(ground=ground), child)
             access["anythingllm"] = {
@@ -53,9 +58,3 @@ class Frontends(ComponentResource):
     def _offer(self, frontend: OpenWebUi | AnythingLlm) -> None:
         self.placed += frontend.placed
         self.routes += frontend.routes
-
-
-def frontend_images(site: Site) -> list[str]:
-    """Return the images of the front-ends that a site asks for and that can be had."""
-    images = ["open-webui"] if site.frontends.open_webui else []
-    return [*images, "anythingllm"] if site.frontends.anythingllm and can_be_had() else images
