@@ -1,7 +1,8 @@
 """The whole appliance: a site and its plan, as Pulumi resources in the order of their needs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pulumi
@@ -12,6 +13,7 @@ from components.credentials import SiteCredentials
 from components.edge import Edge, EdgeArgs
 from components.expectations import ExpectationArgs, expectations
 from components.fabric import FabricSwitch, FabricSwitchArgs
+from components.frontends import Frontends, FrontendsArgs
 from components.images import ContainerImage, ContainerImageArgs, ImageSources, oci_image
 from components.machines import Machines, Twin, TwinArgs, real_machines
 from components.node import ClusterNode, ClusterNodeArgs
@@ -45,6 +47,8 @@ class Appliance(ComponentResource):
     closure: str
     ca_certificate: Output[str]
     api_keys: Output[Mapping[str, str]]
+    frontends: Output[Mapping[str, Mapping[str, str]]]
+    """Front-end → url, user, password, api_key, as far as it has them (secret)."""
     connections: Mapping[str, Input[object]]
     expectations: Output[str]
     """What the verification compared, for `./rackform verify` by hand (secret)."""
@@ -170,6 +174,7 @@ class Appliance(ComponentResource):
             ),
             self._child,
         )
+        self._frontends = self._talk(ground)
         edge_image = ground.image("edge", {site.edge_node})
         head_address = site.nodes[plan.head].fabric_address
         edge = Edge(
@@ -200,12 +205,20 @@ class Appliance(ComponentResource):
                 for node, worker in cluster.workers.items()
             ),
             Placed("edge", site.edge_node, edge.container, edge_image.image_id),
+            *self._frontends.placed,
         ]
+
+    def _talk(self, ground: Ground) -> Frontends:
+        """Declare the front-ends: nothing of them is built or pulled before the model answers."""
+        late = ResourceOptions(parent=self, depends_on=[self._serving.application])
+        after = replace(ground, image=partial(self._image, opts=late))
+        return Frontends("frontends", FrontendsArgs(ground=after), late)
 
     def _verify(self, ground: Ground, services: Sequence[Placed]) -> None:
         site = ground.site
         self.ca_certificate = self._credentials.ca_certificate
         self.api_keys = self._credentials.api_keys
+        self.frontends = self._frontends.access
         self.closure = closure(site, self._args.pins).hash
         self.expectations = expectations(
             ExpectationArgs(
@@ -242,7 +255,9 @@ class Appliance(ComponentResource):
             self._child,
         ).report
 
-    def _image(self, image: str, nodes: Collection[str]) -> ContainerImage:
+    def _image(
+        self, image: str, nodes: Collection[str], opts: ResourceOptions | None = None
+    ) -> ContainerImage:
         site = self._args.site
         return ContainerImage(
             image,
@@ -257,7 +272,7 @@ class Appliance(ComponentResource):
                 hosts=[self._nodes[node].host for node in sorted(nodes)],
                 twin=site.twin,
             ),
-            self._child,
+            opts or self._child,
         )
 
 

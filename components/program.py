@@ -30,7 +30,7 @@ def run(config: pulumi.Config, stack: str) -> Appliance:
         )  # fmt: skip
     except RackformError as error:
         raise pulumi.RunError(str(error)) from None
-    for output in ("endpoint", "model", "closure", "ca_certificate", "api_keys", "connections",
-                   "expectations", "verified"):  # fmt: skip
+    for output in ("endpoint", "model", "closure", "ca_certificate", "api_keys", "frontends",
+                   "connections", "expectations", "verified"):  # fmt: skip
         pulumi.export(output, getattr(appliance, output))
     return appliance
