@@ -15,7 +15,6 @@ from components.resources import Container, plain
 from components.secrets import placeholder
 from components.services import Ground, Placed, Route
 from frontends import anythingllm
-from images import builder
 from stack import services
 from stack.paths import ROOT
 from stack.schema import Site
@@ -108,21 +107,10 @@ class AnythingLlm(ComponentResource):
         return stdout
 
 
-WITHOUT_IMAGE = (
-    "frontends.anythingllm: its image has no lock, so it is left out: run './rackform lock"
-    " anythingllm' where docker.io can be reached, and commit images/anythingllm/lock.json"
-)
-
-
 def declared_of(site: Site) -> services.AnythingLlm:
     declared = site.frontends.anythingllm
     assert declared  # noqa: S101 - a site without it declares no such component
     return declared
-
-
-def can_be_had() -> bool:
-    """Say whether the image is locked; a lock that no longer fits is refused where it is used."""
-    return builder.locked(anythingllm.NAME, "default") is not None
 
 
 def _told(ground: Ground) -> anythingllm.AnythingLlm:

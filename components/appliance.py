@@ -54,6 +54,8 @@ class Appliance(ComponentResource):
     ca_certificate: Output[str]
     api_keys: Output[Mapping[str, str]]
     passwords: Output[Mapping[str, str]]
+    frontends: Output[Mapping[str, Mapping[str, str]]]
+    """Front-end → url, user, password, api_key, as far as it has them (secret)."""
     connections: Mapping[str, Input[object]]
     expectations: Output[str]
     """What the verification compared, for `./rackform verify` by hand (secret)."""
@@ -199,9 +201,8 @@ class Appliance(ComponentResource):
         """
         after = [self._serving.application] if ground.site.twin else []
         beside = replace(ground, after=after, image=partial(self._image, after=after))
-        offered: list[Frontends | Monitoring] = [
-            Frontends("frontends", FrontendsArgs(ground=beside), self._child)
-        ]
+        frontends = Frontends("frontends", FrontendsArgs(ground=beside), self._child)
+        offered: list[Frontends | Monitoring] = [frontends]
         if monitoring := ground.site.monitoring:
             args = MonitoringArgs(
                 ground=beside, monitoring=monitoring, route_secrets=self._args.route_secrets
@@ -216,7 +217,7 @@ class Appliance(ComponentResource):
             ),
             self._child,
         )
-        self.endpoint = edge.endpoint
+        self.endpoint, self.frontends = edge.endpoint, frontends.access
         return [*edge.placed, *(placed for each in offered for placed in each.placed)]
 
     def _verify(self, ground: Ground, services: Sequence[Placed]) -> None:
@@ -278,7 +279,7 @@ class Appliance(ComponentResource):
                 twin=site.twin,
                 after=after,
             ),
-            self._child,
+            opts or self._child,
         )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.frontends import frontend_images
 from components.images import has_lock
 from components.monitoring import GPU_IMAGE, IMAGE, gpu_nodes
+from frontends.images import wanted
 from images import builder
 from models.prepare import kept_folder
 from pyinfra_deploys.registry import DEPLOYS, sources
@@ -53,7 +53,7 @@ def closure(site: Site, pins: Mapping[str, str]) -> ClosureNode:
 def stack_images(site: Site) -> list[tuple[str, str]]:
     """Return name and variant of every image that a site runs."""
     images = [*(["node"] if site.twin else []), "vllm", "redis", "registry", "edge"]
-    images += frontend_images(site)
+    images += wanted(site)
     if site.monitoring:
         images += [IMAGE, *([GPU_IMAGE] if gpu_nodes(site) and not site.twin else [])]
         images += ["grafana"] if has_lock("grafana") else []

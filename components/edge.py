@@ -18,7 +18,7 @@ from edge.caddyfile import Door, Offer
 from edge.certificate import OwnCertificate
 from remote.container_spec import ContainerParts
 from serving.ray_node import DASHBOARD_PORT
-from stack.doors import KEY_LIMITS, READINESS, STATUS_PAGE, shows_ray
+from stack.doors import KEY_LIMITS, READINESS, shows_ray
 from stack.schema import Site
 
 
@@ -131,16 +131,8 @@ def _offer(route: Route) -> Offer:
 
 
 def _own_offers(site: Site) -> list[Offer]:
-    """Return what the edge offers of itself: the status page, and Ray's dashboard."""
+    """Return what the edge offers of itself: Ray's dashboard, where it reaches that."""
     offers = []
-    if site.monitoring:
-        where = site.nodes[site.monitoring.node].fabric_address
-        offers.append(
-            Offer(
-                name="status", upstream=f"{where}:{STATUS_PAGE}", port=site.edge.port,
-                path="/status",
-            )
-        )  # fmt: skip
     if shows_ray(site):
         offers.append(
             Offer(

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-import pulumi
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
-from components.anythingllm import WITHOUT_IMAGE, AnythingLlm, AnythingLlmArgs, can_be_had
+from components.anythingllm import AnythingLlm, AnythingLlmArgs
 from components.open_webui import OpenWebUi, OpenWebUiArgs
 from components.services import Ground, Placed, Route
-from stack.schema import Site
+from frontends.images import anythingllm_is_locked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +18,7 @@ class FrontendsArgs:
 
 
 class Frontends(ComponentResource):
-    """Open WebUI and AnythingLLM, each where it is declared."""
+    """Open WebUI and AnythingLLM, each where it is declared and its image can be had."""
 
     access: Output[Mapping[str, Mapping[str, str]]]
     """Front-end → how people and programs get in: url, user, password, api_key (secret)."""
@@ -37,9 +36,7 @@ class Frontends(ComponentResource):
                 "url": webui.url, "user": webui.user, "password": webui.password,
             }  # fmt: skip
             self._offer(webui)
-        if ground.site.frontends.anythingllm and not can_be_had():
-            pulumi.log.warn(WITHOUT_IMAGE, self)
-        elif ground.site.frontends.anythingllm:
+        if ground.site.frontends.anythingllm and anythingllm_is_locked():
             llm = AnythingLlm("anythingllm", AnythingLlmArgs(ground=ground), child)
             access["anythingllm"] = {
                 "url": llm.url, "password": llm.password,
@@ -53,9 +50,3 @@ class Frontends(ComponentResource):
     def _offer(self, frontend: OpenWebUi | AnythingLlm) -> None:
         self.placed += frontend.placed
         self.routes += frontend.routes
-
-
-def frontend_images(site: Site) -> list[str]:
-    """Return the images of the front-ends that a site asks for and that can be had."""
-    images = ["open-webui"] if site.frontends.open_webui else []
-    return [*images, "anythingllm"] if site.frontends.anythingllm and can_be_had() else images

@@ -40,6 +40,7 @@ def run(config: pulumi.Config, stack: str) -> Appliance:
     except RackformError as error:
         raise pulumi.RunError(str(error)) from None
     for output in ("endpoint", "model", "closure", "ca_certificate", "api_keys", "passwords",
+                   "frontends",
                    "connections", "expectations", "verified"):  # fmt: skip
         pulumi.export(output, getattr(appliance, output))
     return appliance

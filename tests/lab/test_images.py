@@ -167,7 +167,7 @@ def _self_signed(folder: Path) -> tuple[Path, Path]:
     return files
 
 
-def test_an_upstream_image_is_locked_by_digest_and_taken_byte_for_byte(
+def test_an_upstream_image_is_locked_by_digest_and_comes_to_a_node_byte_for_byte(
     registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if subprocess.run(["which", "skopeo"], capture_output=True, check=False).returncode:
@@ -175,9 +175,10 @@ def test_an_upstream_image_is_locked_by_digest_and_taken_byte_for_byte(
     redis = _built("redis/default")
     name = f"redis-default-{redis.removeprefix('sha256:')[:12]}"
     subprocess.run(
-        ["skopeo", "copy", "--quiet", f"oci:{store_dir()}:{name}", f"docker://{registry}/redis:7"],
+        ["skopeo", "copy", "--quiet", "--format", "v2s2", f"oci:{store_dir()}:{name}",
+         f"docker://{registry}/redis:7"],
         check=True,
-    )
+    )  # fmt: skip
     folder = tmp_path / "images" / "theirs"
     folder.mkdir(parents=True)
     (folder / "image.toml").write_text(
@@ -195,3 +196,9 @@ def test_an_upstream_image_is_locked_by_digest_and_taken_byte_for_byte(
     assert {layer["digest"] for layer in json.loads(raw)["layers"]} == {
         layer.digest for layer in built.layers
     }
+    assert all(layer["mediaType"].endswith(".tar.gzip") for layer in json.loads(raw)["layers"])
+    ca = Path(os.environ["SSL_CERT_FILE"]).read_text(encoding="utf-8")
+    reference = builder.push(built.digest, store, registry, ca, "user", "password")
+    assert reference.endswith(f"@{locked}")
+    pulled = ["skopeo", "inspect", "--raw", f"docker://{reference}"]
+    assert subprocess.run(pulled, capture_output=True, check=True).stdout == raw

@@ -31,6 +31,10 @@ def revealed(value: Any) -> Any:
     return [revealed(item) for item in value] if isinstance(value, list) else value
 
 
+PRINTED = {"anythingllm-setup": '{"api_key": "llm-key-token", "workspace": "cluster"}\n'}
+"""What commands print that others take apart."""
+
+
 @dataclass
 class Engine(mocks.Mocks):
     """Records what is declared and answers with outputs that look made."""
@@ -52,7 +56,7 @@ class Engine(mocks.Mocks):
             "certificates": {name: {"certificate": f"{name} certificate", "key": f"{name} key"}
                              for name in ("registry", "edge")},
             "tokens": {name: f"{name}-token" for name in args.inputs.get("tokens", [])},
-            "stdout": "all passed\n",
+            "stdout": PRINTED.get(args.name, "all passed\n"),
         }  # fmt: skip
         return f"{args.name}-id", {**args.inputs, **made}
 

@@ -1,0 +1,114 @@
+"""Front-ends of a site as the engine is told of them."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.closure import stack_images
+from images import builder
+from images.builder import declaration, lock_model
+from images.builder.declaration import IMAGES
+from images.builder.lock_model import UpstreamImage
+from images.builder.store import Store
+from stack.load import load_site
+from tests.unit.sites import changed
+from tests.unit.test_components_appliance import Engine, declare
+
+BOTH = {"open_webui": {"node": "w1", "host_name": "chat.example"}, "anythingllm": {"node": "head"}}
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let AnythingLLM's image count as locked, which somebody who reaches its registry does."""
+    pinned = UpstreamImage(version="1.16.0", digest="sha256:" + "a" * 64, size=1)
+    definition = declaration.load("anythingllm", "default")
+    lock = builder.Lock(
+        definition=definition.checksum, declared=definition.declared, upstream=pinned
+    )
+    (tmp_path / "anythingllm").mkdir()
+    for part in IMAGES.iterdir():
+        if part.name != "anythingllm":
+            (tmp_path / part.name).symlink_to(part)
+    shutil.copy(IMAGES / "anythingllm" / "image.toml", tmp_path / "anythingllm")
+    monkeypatch.setattr(declaration, "IMAGES", tmp_path)
+    lock_model.write(definition, lock, Store(tmp_path / "store"))
+
+
+def site(frontends: dict[str, Any]) -> dict[str, Any]:
+    return changed("lab", "frontends", frontends)
+
+
+@pytest.fixture
+def both(locked: None) -> Engine:
+    _ = locked
+    return declare(site(BOTH))
+
+
+def test_a_site_without_front_ends_has_none_of_their_images_and_containers() -> None:
+    engine = declare(site({}))
+    assert not [name for name in engine.declared if "webui" in name or "anything" in name]
+
+
+def test_a_front_end_runs_on_its_node_and_listens_on_that_nodes_fabric(both: Engine) -> None:
+    webui = both.inputs("open-webui-container")
+    assert webui["connection"]["name"] == "w1-machine"
+    assert webui["command"][-2:] == ["10.78.0.12", "3000"]
+    assert webui["environment"]["OPENAI_API_BASE_URLS"] == "http://10.78.0.11:8000/v1"
+    assert webui["environment"]["CORS_ALLOW_ORIGIN"] == (
+        "https://10.77.0.11:8443;https://chat.example"
+    )
+
+
+def test_nothing_of_a_front_end_is_made_before_the_model_answers(both: Engine) -> None:
+    order = list(both.declared)
+    answered = order.index("serving-application")
+    for name in ("open-webui-build", "open-webui-container", "anythingllm-build"):
+        assert order.index(name) > answered, name
+
+
+def test_no_command_line_and_no_environment_of_a_front_end_holds_a_secret(both: Engine) -> None:
+    for name in ("open-webui-container", "anythingllm-container"):
+        container = both.inputs(name)
+        assert "-token" not in str(container["command"]) + str(container["environment"])
+        held = [file for file in container["files"].values() if "-token" in str(file["content"])]
+        assert {file["mode"] for file in held} == {0o400}
+
+
+def test_the_set_up_of_anythingllm_gets_its_password_by_standard_input_alone(both: Engine) -> None:
+    setup = both.inputs("anythingllm-setup")
+    assert json.loads(setup["stdin"])["password"].startswith("anythingllm_auth_token")
+    assert "token" not in setup["create"]
+    assert not setup.get("environment")
+    assert setup["addPreviousOutputInEnv"] is False
+
+
+def test_a_front_end_whose_image_was_never_locked_is_left_out_and_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("WARNING"):
+        engine = declare(site(BOTH))
+    assert "run './rackform lock anythingllm' where docker.io can be reached" in caplog.text
+    assert not [name for name in engine.declared if name.startswith("anythingllm")]
+    assert "open-webui-container" in engine.declared
+    assert "verification-run" in engine.declared
+
+
+def test_the_closure_holds_the_images_of_the_front_ends_that_can_be_had() -> None:
+    names = [name for name, _ in stack_images(load_site(site(BOTH)))]
+    assert "open-webui" in names
+    assert "anythingllm" not in names
+    assert "open-webui" not in [name for name, _ in stack_images(load_site(site({})))]
+
+
+def test_a_preview_with_another_setting_of_a_front_end_changes_its_container_alone(
+    both: Engine, locked: None
+) -> None:
+    _ = locked
+    other = declare(site(BOTH | {"open_webui": {"node": "w1", "host_name": "talk.example"}}))
+    differing = {
+        name for name, inputs in both.of_type("Container").items() if other.inputs(name) != inputs
+    }
+    assert differing == {"open-webui-container"}
