@@ -10,11 +10,11 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cli.machines import machine
-from monitoring import ports
 from monitoring.place import PROMETHEUS_PATH, home
 from monitoring.queries import Query
 from remote.errors import RackformError
 from remote.ssh import tunnel
+from stack import doors
 from stack.errors import InputError
 from stack.schema import Site
 
@@ -124,5 +124,5 @@ def reached(stack: str, site: Site) -> Iterator[Prometheus]:
             f" ./rackform up --stack {stack}"
         )
     node = site.monitoring.node
-    with tunnel(machine(stack, node), home(site), ports.PROMETHEUS) as port:
+    with tunnel(machine(stack, node), home(site), doors.PROMETHEUS) as port:
         yield Prometheus(f"http://127.0.0.1:{port}{PROMETHEUS_PATH}", f"Prometheus on {node}")

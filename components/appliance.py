@@ -279,7 +279,7 @@ class Appliance(ComponentResource):
                 twin=site.twin,
                 after=after,
             ),
-            opts or self._child,
+            self._child,
         )
 
 

@@ -11,6 +11,7 @@ from components.machines import on_machine
 from components.secrets import placeholder
 from components.services import Ground, Placed, Route
 from monitoring import grafana
+from stack.doors import GRAFANA
 from stack.services import Monitoring
 
 _NAME = "grafana"
@@ -63,7 +64,7 @@ class Grafana(ComponentResource):
         self.routes.append(
             Route(
                 name=_NAME,
-                upstream=f"{ground.site.nodes[node].fabric_address}:{grafana.PORT}",
+                upstream=f"{ground.site.nodes[node].fabric_address}:{GRAFANA}",
                 port=ground.site.edge.operations_port,
                 path=grafana.PATH,
                 password=True,

@@ -10,6 +10,7 @@ from components.machines import on_machine
 from components.resources import Container
 from components.services import Ground, Placed, Route
 from monitoring import status
+from stack.doors import STATUS_PAGE
 from stack.services import Monitoring
 
 
@@ -43,7 +44,7 @@ class StatusPage(ComponentResource):
         self.routes = [
             Route(
                 name="status",
-                upstream=f"{ground.site.nodes[node].fabric_address}:{status.PORT}",
+                upstream=f"{ground.site.nodes[node].fabric_address}:{STATUS_PAGE}",
                 port=ground.site.edge.port,
                 path=status.PATH,
             )

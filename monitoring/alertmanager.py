@@ -6,10 +6,10 @@ An ntfy server of 2.10 or newer makes words of Alertmanager's JSON by the templa
 from collections.abc import Collection, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from monitoring import ports
 from monitoring.prometheus import USER, Tree, outside
 from monitoring.rule import to_yaml
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from stack import doors
 from stack.schema import Site
 from stack.services import Route
 
@@ -24,7 +24,7 @@ _NTFY_TEXT = "{{range .alerts}}{{.annotations.summary}} {{.annotations.advice}}\
 def address(site: Site) -> str:
     """Return host:port; Alertmanager answers below PATH there."""
     assert site.monitoring  # noqa: S101 - declared only where the site asks for it
-    return f"{site.nodes[site.monitoring.node].fabric_address}:{ports.ALERTMANAGER}"
+    return f"{site.nodes[site.monitoring.node].fabric_address}:{doors.ALERTMANAGER}"
 
 
 def alertmanager(site: Site, secrets: Mapping[str, str]) -> ContainerParts:

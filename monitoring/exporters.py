@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from monitoring import ports
 from monitoring.gpu_fields import counters_csv, simulated
 from monitoring.prometheus import USER, names_of_edge
 from monitoring.rule import to_yaml
 from planner.models import Plan
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from stack import doors
 from stack.schema import Node, Site
 
 SIMULATOR_DATA = "/var/lib/rackform/gpu-simulator"
@@ -51,7 +51,7 @@ def node_exporter(node: Node) -> ContainerParts:
             "--no-collector.systemd",  # on by default in Debian's build alone; it needs D-Bus
             "--no-collector.xfs",
             "--no-collector.zfs",
-            f"--web.listen-address={node.fabric_address}:{ports.NODE_EXPORTER}",
+            f"--web.listen-address={node.fabric_address}:{doors.NODE_EXPORTER}",
             "--log.level=warn",
         ],
         user=USER,
@@ -61,7 +61,7 @@ def node_exporter(node: Node) -> ContainerParts:
             Mount(source="/", target="/host/root"),
             Mount(source=TEXTFILES, target="/host/metrics"),
         ],
-        ready=_listens(node, ports.NODE_EXPORTER),
+        ready=_listens(node, doors.NODE_EXPORTER),
     )
 
 
@@ -87,13 +87,13 @@ def smokeping(site: Site, name: str) -> ContainerParts:
         command=[
             "prometheus-smokeping-prober",
             "--config.file=/etc/smokeping.yml",
-            f"--web.listen-address={node.fabric_address}:{ports.SMOKEPING}",
+            f"--web.listen-address={node.fabric_address}:{doors.SMOKEPING}",
             "--log.level=warn",
         ],
         user="0:0",
         capabilities=["NET_RAW"],
         files={"/etc/smokeping.yml": HostFile(content=to_yaml({"targets": groups}))},
-        ready=_listens(node, ports.SMOKEPING),
+        ready=_listens(node, doors.SMOKEPING),
     )
 
 
@@ -111,24 +111,24 @@ def dcgm(node: Node) -> ContainerParts:
         command=[
             "dcgm-exporter",
             "--collectors", path,
-            "--address", f"{node.fabric_address}:{ports.GPU_EXPORTER}",
+            "--address", f"{node.fabric_address}:{doors.GPU_EXPORTER}",
         ],
         files={path: HostFile(content=counters_csv(), mode=0o444)},
-        ready=_listens(node, ports.GPU_EXPORTER),
+        ready=_listens(node, doors.GPU_EXPORTER),
     )  # fmt: skip
 
 
 def gpu_simulator(node: Node) -> ContainerParts:
     """What stands in for it in a twin; it says so in every line."""
     settings = {
-        "address": str(node.fabric_address), "port": ports.GPU_EXPORTER,
+        "address": str(node.fabric_address), "port": doors.GPU_EXPORTER,
         "gpus": node.gpu_count, "folder": "/data", "fields": simulated(),
     }  # fmt: skip
     return _program(
         "gpu_simulator.py",
         settings,
         [Mount(source=SIMULATOR_DATA, target="/data")],
-        _listens(node, ports.GPU_EXPORTER),
+        _listens(node, doors.GPU_EXPORTER),
     )
 
 
@@ -137,12 +137,12 @@ def token_probe(site: Site, plan: Plan) -> ContainerParts:
     assert site.monitoring  # noqa: S101 - declared only where the site asks for it
     home, head = site.nodes[site.monitoring.node], site.nodes[plan.head]
     settings = {
-        "address": str(home.fabric_address), "port": ports.TOKEN_PROBE,
+        "address": str(home.fabric_address), "port": doors.TOKEN_PROBE,
         "api": f"http://{head.fabric_address}:{site.ray.serve_port}",
         "models": [model.served_name for model in plan.models],
         "interval_s": _PROBE_INTERVAL_S, "timeout_s": _PROBE_TIMEOUT_S,
     }  # fmt: skip
-    return _program("token_probe.py", settings, [], _listens(home, ports.TOKEN_PROBE))
+    return _program("token_probe.py", settings, [], _listens(home, doors.TOKEN_PROBE))
 
 
 def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
@@ -162,7 +162,7 @@ def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
         command=[
             "prometheus-blackbox-exporter",
             "--config.file=/etc/blackbox/blackbox.yml",
-            f"--web.listen-address={home.fabric_address}:{ports.BLACKBOX}",
+            f"--web.listen-address={home.fabric_address}:{doors.BLACKBOX}",
             "--log.level=warn",
         ],
         user=USER,
@@ -170,7 +170,7 @@ def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
             "/etc/blackbox/blackbox.yml": HostFile(content=to_yaml({"modules": modules})),
             ca: HostFile(content=ca_certificate, mode=0o444),
         },
-        ready=_listens(home, ports.BLACKBOX),
+        ready=_listens(home, doors.BLACKBOX),
     )
 
 

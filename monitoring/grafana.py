@@ -4,9 +4,9 @@ from pathlib import Path
 
 from monitoring.place import home, operations_url, prometheus_url
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from stack.doors import GRAFANA
 from stack.schema import Site
 
-PORT = 3002
 PATH = "/grafana"
 """Where the edge's operations port offers it."""
 DASHBOARDS = Path(__file__).parent / "files" / "dashboards"
@@ -60,7 +60,7 @@ def grafana(
             "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": f"{_BOARDS}/overview.json",
             "GF_SECURITY_ADMIN_PASSWORD__FILE": _PASSWORD,
             "GF_SERVER_HTTP_ADDR": address,
-            "GF_SERVER_HTTP_PORT": str(PORT),
+            "GF_SERVER_HTTP_PORT": str(GRAFANA),
             "GF_SERVER_ROOT_URL": operations_url(site, f"{PATH}/"),
             "GF_SERVER_SERVE_FROM_SUB_PATH": "true",
         },
@@ -76,7 +76,7 @@ def grafana(
             },
         },
         mounts=[Mount(source=data_dir, target="/var/lib/grafana", read_only=False)],
-        ready=Readiness(kind="tcp", target=[address, str(PORT)], timeout_s=180),
+        ready=Readiness(kind="tcp", target=[address, str(GRAFANA)], timeout_s=180),
     )
 
 

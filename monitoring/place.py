@@ -1,6 +1,6 @@
 """Where monitoring is found on a site. Pure."""
 
-from monitoring import ports
+from stack import doors
 from stack.schema import Site
 
 PROMETHEUS_PATH = "/prometheus"
@@ -15,7 +15,7 @@ def home(site: Site) -> str:
 
 def prometheus_url(site: Site) -> str:
     """Return Prometheus' address on the fabric."""
-    return f"http://{home(site)}:{ports.PROMETHEUS}{PROMETHEUS_PATH}"
+    return f"http://{home(site)}:{doors.PROMETHEUS}{PROMETHEUS_PATH}"
 
 
 def operations_url(site: Site, path: str) -> str:

@@ -6,12 +6,12 @@ Each target bears the label `node`. What a node offers is scraped over the fabri
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from monitoring import ports
 from monitoring.rule import EVALUATION_S, rules_yaml, to_yaml
 from monitoring.rules import groups
 from planner.models import Plan
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from serving.ray_node import METRICS_PORT
+from stack import doors
 from stack.schema import Site
 from stack.services import AnythingLlm, OpenWebUi
 
@@ -27,7 +27,7 @@ Tree = dict[str, object]
 
 def address(site: Site) -> str:
     """Return host:port; Prometheus answers below PATH there."""
-    return f"{_home(site)}:{ports.PROMETHEUS}"
+    return f"{_home(site)}:{doors.PROMETHEUS}"
 
 
 def prometheus(site: Site, plan: Plan, *, gpus: Sequence[str]) -> ContainerParts:
@@ -65,7 +65,7 @@ def outside(site: Site, path: str) -> str:
 def config(site: Site, plan: Plan, gpus: Sequence[str]) -> str:
     alertmanager = {
         "path_prefix": "/alertmanager",
-        "static_configs": [{"targets": [f"{_home(site)}:{ports.ALERTMANAGER}"]}],
+        "static_configs": [{"targets": [f"{_home(site)}:{doors.ALERTMANAGER}"]}],
     }
     return to_yaml(
         {
@@ -85,20 +85,20 @@ def config(site: Site, plan: Plan, gpus: Sequence[str]) -> str:
 def _jobs(site: Site, plan: Plan, gpus: Sequence[str]) -> Iterator[Tree]:
     assert site.monitoring  # noqa: S101 - as above
     home = [site.monitoring.node]
-    yield _job(site, "prometheus", ports.PROMETHEUS, home, metrics_path=f"{PATH}/metrics")
-    yield _job(site, "alertmanager", ports.ALERTMANAGER, home, metrics_path="/alertmanager/metrics")
-    yield _job(site, "node", ports.NODE_EXPORTER, list(site.nodes))
+    yield _job(site, "prometheus", doors.PROMETHEUS, home, metrics_path=f"{PATH}/metrics")
+    yield _job(site, "alertmanager", doors.ALERTMANAGER, home, metrics_path="/alertmanager/metrics")
+    yield _job(site, "node", doors.NODE_EXPORTER, list(site.nodes))
     if len(site.nodes) > 1:
         yield _job(
-            site, "smokeping", ports.SMOKEPING, list(site.nodes),
+            site, "smokeping", doors.SMOKEPING, list(site.nodes),
             metric_relabel_configs=list(_pinged(site)),
         )  # fmt: skip
     if gpus:
         labels = {"lab_simulated": "true"} if site.twin else {}
-        yield _job(site, "gpu", ports.GPU_EXPORTER, list(gpus), labels=labels)
+        yield _job(site, "gpu", doors.GPU_EXPORTER, list(gpus), labels=labels)
     ray = list(dict.fromkeys([plan.head, *(worker.node for worker in plan.workers)]))
     yield _job(site, "ray", METRICS_PORT, ray)
-    yield _job(site, "tokens", ports.TOKEN_PROBE, home)
+    yield _job(site, "tokens", doors.TOKEN_PROBE, home)
     yield _endpoints(site)
 
 
@@ -157,7 +157,7 @@ def _endpoints(site: Site) -> Tree:
         "relabel_configs": [
             {"source_labels": ["__address__"], "target_label": "__param_target"},
             {"source_labels": ["__param_target"], "target_label": "instance"},
-            {"target_label": "__address__", "replacement": f"{_home(site)}:{ports.BLACKBOX}"},
+            {"target_label": "__address__", "replacement": f"{_home(site)}:{doors.BLACKBOX}"},
         ],
     }
 

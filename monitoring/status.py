@@ -14,9 +14,9 @@ from monitoring.place import home, prometheus_url
 from monitoring.queries import Gpus, Hosts, Links, Models, Power, Query, Unit
 from planner.models import Plan
 from remote.container_spec import ContainerParts, HostFile, Readiness
+from stack.doors import STATUS_PAGE
 from stack.schema import Site
 
-PORT = 9106
 PATH = "/status"
 """Where the edge offers it."""
 
@@ -67,7 +67,7 @@ def container(site: Site, plan: Plan) -> ContainerParts:
     config = {
         "site": site.name,
         "prometheus": prometheus_url(site),
-        "listen": [address, PORT],
+        "listen": [address, STATUS_PAGE],
         "subsystems": [each.model_dump(mode="json") for each in subsystems(site, plan)],
         "alerts": "Alerts",
     }
@@ -84,7 +84,7 @@ def container(site: Site, plan: Plan) -> ContainerParts:
                 for path in (program, style)
             },
         },
-        ready=Readiness(kind="tcp", target=[address, str(PORT)]),
+        ready=Readiness(kind="tcp", target=[address, str(STATUS_PAGE)]),
     )
 
 

@@ -8,8 +8,9 @@ import yaml
 
 from commission.metrics import nccl_metrics
 from commission.model import Baseline, Collective, NcclResult, Point
-from monitoring import alertmanager, exporters, ports, prometheus
+from monitoring import alertmanager, exporters, prometheus
 from planner.plan import plan
+from stack import doors
 from stack.load import load_site, read_stack
 from stack.schema import Site
 from tests.unit.monitored import ROUTES, lab_site
@@ -73,11 +74,11 @@ def test_metrics_are_kept_as_long_and_as_large_as_the_site_says() -> None:
 def test_every_part_listens_on_the_fabric_alone() -> None:
     head, w1 = SITE.nodes["head"], SITE.nodes["w1"]
     parts = {
-        ports.PROMETHEUS: (prometheus.prometheus(SITE, PLAN, gpus=[]), head),
-        ports.ALERTMANAGER: (alertmanager.alertmanager(SITE, {}), head),
-        ports.NODE_EXPORTER: (exporters.node_exporter(w1), w1),
-        ports.SMOKEPING: (exporters.smokeping(SITE, "w1"), w1),
-        ports.BLACKBOX: (exporters.blackbox(SITE, "CA"), head),
+        doors.PROMETHEUS: (prometheus.prometheus(SITE, PLAN, gpus=[]), head),
+        doors.ALERTMANAGER: (alertmanager.alertmanager(SITE, {}), head),
+        doors.NODE_EXPORTER: (exporters.node_exporter(w1), w1),
+        doors.SMOKEPING: (exporters.smokeping(SITE, "w1"), w1),
+        doors.BLACKBOX: (exporters.blackbox(SITE, "CA"), head),
     }
     for port, (part, node) in parts.items():
         assert f"--web.listen-address={node.fabric_address}:{port}" in part.command
@@ -86,7 +87,7 @@ def test_every_part_listens_on_the_fabric_alone() -> None:
     for part in (exporters.gpu_simulator(w1), exporters.token_probe(SITE, PLAN)):
         settings = json.loads(part.files["/etc/rackform/settings.json"].content)
         assert settings["address"].startswith("10.78.0.")
-    assert "--cluster.listen-address=" in parts[ports.ALERTMANAGER][0].command
+    assert "--cluster.listen-address=" in parts[doors.ALERTMANAGER][0].command
 
 
 def test_pings_are_small_and_as_large_as_the_mtu_lets_through() -> None:
