@@ -22,6 +22,7 @@ from commission.model import (
     Tool,
 )
 from commission.report import html, plot
+from remote import ssh
 from remote.connection import Connection
 from remote.errors import RackformError
 from stack.load import load_site
@@ -290,7 +291,7 @@ def test_metrics_that_cannot_be_left_are_told_and_stop_nothing(
 
     site = load_site({**example(), "monitoring": {"node": "head"}})
     monkeypatch.setattr(work, "machine", lambda *_: None)
-    monkeypatch.setattr(work.ssh, "run", away)
+    monkeypatch.setattr(ssh, "run", away)
     (told,) = work._publish("lab", site, "rackform_nccl_busbw_gb_s 8\n")
     assert told.endswith("what was measured before: head: unable to connect")
     assert list(work._publish("lab", load_site(example()), "x 1\n")) == []
