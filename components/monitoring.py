@@ -15,6 +15,7 @@ from components.services import Ground, Placed, Route
 from components.status_page import StatusPage, StatusPageArgs
 from images import builder
 from monitoring import alertmanager, exporters, prometheus
+from monitoring.place import PROMETHEUS_PATH
 from remote.container_spec import ContainerParts
 from stack.schema import Site
 from stack.services import Monitoring as Declared
@@ -70,7 +71,7 @@ class Monitoring(ComponentResource):
         self.routes = [
             Route(
                 name="prometheus", upstream=prometheus.address(site), port=port,
-                path=prometheus.PATH, password=True,
+                path=PROMETHEUS_PATH, password=True,
             ),
             Route(
                 name="alertmanager", upstream=alertmanager.address(site), port=port,
@@ -92,7 +93,7 @@ class Monitoring(ComponentResource):
         for each in shown:
             self.placed += each.placed
             self.routes += each.routes
-        self.prometheus = Output.from_input(f"http://{prometheus.address(site)}{prometheus.PATH}")
+        self.prometheus = Output.from_input(f"http://{prometheus.address(site)}{PROMETHEUS_PATH}")
         self.register_outputs({"prometheus": self.prometheus})
 
     def _gpu_exporters(self, nodes: Sequence[str]) -> list[Placed]:

@@ -6,7 +6,8 @@ An ntfy server of 2.10 or newer makes words of Alertmanager's JSON by the templa
 from collections.abc import Collection, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from monitoring.prometheus import USER, Tree, outside
+from monitoring.place import home, operations_url
+from monitoring.prometheus import USER, Tree
 from monitoring.rule import to_yaml
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from stack import doors
@@ -23,8 +24,7 @@ _NTFY_TEXT = "{{range .alerts}}{{.annotations.summary}} {{.annotations.advice}}\
 
 def address(site: Site) -> str:
     """Return host:port; Alertmanager answers below PATH there."""
-    assert site.monitoring  # noqa: S101 - declared only where the site asks for it
-    return f"{site.nodes[site.monitoring.node].fabric_address}:{doors.ALERTMANAGER}"
+    return f"{home(site)}:{doors.ALERTMANAGER}"
 
 
 def alertmanager(site: Site, secrets: Mapping[str, str]) -> ContainerParts:
@@ -43,7 +43,7 @@ def alertmanager(site: Site, secrets: Mapping[str, str]) -> ContainerParts:
             f"--config.file={_FOLDER}/alertmanager.yml",
             "--storage.path=/data",
             f"--web.listen-address={address(site)}",
-            f"--web.external-url={outside(site, PATH)}",
+            f"--web.external-url={operations_url(site, PATH)}",
             "--cluster.listen-address=",
             "--log.level=warn",
         ],

@@ -6,6 +6,7 @@ Each target bears the label `node`. What a node offers is scraped over the fabri
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from monitoring.place import PROMETHEUS_PATH, home, operations_url
 from monitoring.rule import EVALUATION_S, rules_yaml, to_yaml
 from monitoring.rules import groups
 from planner.models import Plan
@@ -15,7 +16,6 @@ from stack import doors
 from stack.schema import Site
 from stack.services import AnythingLlm, OpenWebUi
 
-PATH = "/prometheus"
 DATA = "/var/lib/rackform/prometheus"
 USER = "996:996"
 """The user of images/monitoring."""
@@ -26,8 +26,8 @@ Tree = dict[str, object]
 
 
 def address(site: Site) -> str:
-    """Return host:port; Prometheus answers below PATH there."""
-    return f"{_home(site)}:{doors.PROMETHEUS}"
+    """Return host:port; Prometheus answers below PROMETHEUS_PATH there."""
+    return f"{home(site)}:{doors.PROMETHEUS}"
 
 
 def prometheus(site: Site, plan: Plan, *, gpus: Sequence[str]) -> ContainerParts:
@@ -42,7 +42,7 @@ def prometheus(site: Site, plan: Plan, *, gpus: Sequence[str]) -> ContainerParts
             f"--storage.tsdb.retention.time={site.monitoring.retention_days}d",
             f"--storage.tsdb.retention.size={size_mib}MB",
             f"--web.listen-address={address(site)}",
-            f"--web.external-url={outside(site, PATH)}",
+            f"--web.external-url={operations_url(site, PROMETHEUS_PATH)}",
             "--log.level=warn",
         ],
         user=USER,
@@ -55,17 +55,10 @@ def prometheus(site: Site, plan: Plan, *, gpus: Sequence[str]) -> ContainerParts
     )
 
 
-def outside(site: Site, path: str) -> str:
-    """Return where a person finds it: on the edge's operations port."""
-    node = site.nodes[site.edge_node]
-    host = site.edge.host_names[0] if site.edge.host_names else str(node.address)
-    return f"https://{host}:{site.edge.operations_port}{path}"
-
-
 def config(site: Site, plan: Plan, gpus: Sequence[str]) -> str:
     alertmanager = {
         "path_prefix": "/alertmanager",
-        "static_configs": [{"targets": [f"{_home(site)}:{doors.ALERTMANAGER}"]}],
+        "static_configs": [{"targets": [f"{home(site)}:{doors.ALERTMANAGER}"]}],
     }
     return to_yaml(
         {
@@ -85,7 +78,9 @@ def config(site: Site, plan: Plan, gpus: Sequence[str]) -> str:
 def _jobs(site: Site, plan: Plan, gpus: Sequence[str]) -> Iterator[Tree]:
     assert site.monitoring  # noqa: S101 - as above
     home = [site.monitoring.node]
-    yield _job(site, "prometheus", doors.PROMETHEUS, home, metrics_path=f"{PATH}/metrics")
+    yield _job(
+        site, "prometheus", doors.PROMETHEUS, home, metrics_path=f"{PROMETHEUS_PATH}/metrics"
+    )
     yield _job(site, "alertmanager", doors.ALERTMANAGER, home, metrics_path="/alertmanager/metrics")
     yield _job(site, "node", doors.NODE_EXPORTER, list(site.nodes))
     if len(site.nodes) > 1:
@@ -157,7 +152,7 @@ def _endpoints(site: Site) -> Tree:
         "relabel_configs": [
             {"source_labels": ["__address__"], "target_label": "__param_target"},
             {"source_labels": ["__param_target"], "target_label": "instance"},
-            {"target_label": "__address__", "replacement": f"{_home(site)}:{doors.BLACKBOX}"},
+            {"target_label": "__address__", "replacement": f"{home(site)}:{doors.BLACKBOX}"},
         ],
     }
 
@@ -179,8 +174,3 @@ def _probed(site: Site) -> Iterator[tuple[str, str, str, str]]:
 def names_of_edge(site: Site) -> list[str]:
     """Return the names under which the edge may show another certificate than by its address."""
     return [name for name in site.edge.host_names if not name.startswith("*")]
-
-
-def _home(site: Site) -> str:
-    assert site.monitoring  # noqa: S101 - as above
-    return str(site.nodes[site.monitoring.node].fabric_address)

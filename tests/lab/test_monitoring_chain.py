@@ -7,6 +7,7 @@ import pytest
 
 from images import builder
 from monitoring import alertmanager, exporters, prometheus
+from monitoring.place import PROMETHEUS_PATH
 from planner.models import Plan
 from stack.paths import store_dir
 from stack.schema import Site
@@ -65,13 +66,13 @@ def bench(lab: tuple[Site, Plan], tmp_path_factory: pytest.TempPathFactory) -> I
 
 def _targets(bench: Bench, site: Site) -> dict[tuple[str, str], str]:
     """Return (job, node) → health."""
-    answer = bench.get(f"http://{prometheus.address(site)}{prometheus.PATH}/api/v1/targets")
+    answer = bench.get(f"http://{prometheus.address(site)}{PROMETHEUS_PATH}/api/v1/targets")
     active = json.loads(answer)["data"]["activeTargets"] if answer else []
     return {(t["labels"]["job"], t["labels"]["node"]): t["health"] for t in active}
 
 
 def _value(bench: Bench, site: Site, query: str) -> list[dict[str, str]]:
-    url = f"http://{prometheus.address(site)}{prometheus.PATH}/api/v1/query?query={query}"
+    url = f"http://{prometheus.address(site)}{PROMETHEUS_PATH}/api/v1/query?query={query}"
     answer = bench.get(url)
     return [sample["metric"] for sample in json.loads(answer)["data"]["result"]] if answer else []
 
