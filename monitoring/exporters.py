@@ -24,8 +24,9 @@ _NO_DISKS = (
     "tmpfs", "tracefs",
 )  # fmt: skip
 _SMALL_BYTES = 64
-_ICMP_HEADERS_BYTES = 28
-_MANAGEMENT_MTU_BYTES = 1500
+_MANAGEMENT_BYTES = 1472
+"""What fills an MTU of 1500, without the headers of IPv4 and ICMP."""
+_SMOKEPING_CONFIG = "/tmp/smokeping.yml"  # noqa: S108 - in a container of its own
 _PINGS_A_SECOND = 16
 _PROBE_INTERVAL_S, _PROBE_TIMEOUT_S = 20, 15
 
@@ -75,33 +76,40 @@ def smokeping(site: Site, name: str) -> ContainerParts:
     node = site.nodes[name]
     others = [other for key, other in site.nodes.items() if key != name]
     interval_s = -(-len(others) // _PINGS_A_SECOND)
-    groups = []
-    for mtu, addresses in (
-        (site.fabric.mtu_bytes, [str(other.fabric_address) for other in others]),
-        (_MANAGEMENT_MTU_BYTES, [str(other.address) for other in others]),
-    ):
-        groups.append(_pings(addresses, _SMALL_BYTES, interval_s))
-        large = [f"::ffff:{address}" for address in addresses]
-        groups.append(_pings(large, mtu - _ICMP_HEADERS_BYTES, interval_s))
-    return ContainerParts(
-        command=[
+    fabric = [str(other.fabric_address) for other in others]
+    management = [str(other.address) for other in others]
+    settings = {
+        "command": [
             "prometheus-smokeping-prober",
-            "--config.file=/etc/smokeping.yml",
+            f"--config.file={_SMOKEPING_CONFIG}",
             f"--web.listen-address={node.fabric_address}:{doors.SMOKEPING}",
             "--log.level=warn",
         ],
-        user="0:0",
-        capabilities=["NET_RAW"],
-        files={"/etc/smokeping.yml": HostFile(content=to_yaml({"targets": groups}))},
-        ready=_listens(node, doors.SMOKEPING),
-    )
+        "config": _SMOKEPING_CONFIG,
+        "metrics": "/host/metrics/fabric.prom",
+        "groups": [
+            _pings(fabric, interval_s, size=_SMALL_BYTES),
+            _pings(_as_ipv6(fabric), interval_s),
+            _pings(management, interval_s, size=_SMALL_BYTES),
+            _pings(_as_ipv6(management), interval_s, size=_MANAGEMENT_BYTES),
+        ],
+    }
+    return _program(
+        "smokeping.py",
+        settings,
+        [Mount(source=TEXTFILES, target="/host/metrics")],
+        _listens(node, doors.SMOKEPING),
+    ).model_copy(update={"user": "0:0", "capabilities": ["NET_RAW"]})
 
 
-def _pings(hosts: list[str], size: int, interval_s: int) -> dict[str, object]:
-    return {
-        "hosts": hosts, "interval": f"{interval_s}s", "network": "ip4", "protocol": "icmp",
-        "size": size,
-    }  # fmt: skip
+def _as_ipv6(addresses: list[str]) -> list[str]:
+    return [f"::ffff:{address}" for address in addresses]
+
+
+def _pings(hosts: list[str], interval_s: int, **sized: int) -> dict[str, object]:
+    """Return a group of targets; without `size`, files/smokeping.py fills the fabric's MTU."""
+    named = {"hosts": hosts, "interval": f"{interval_s}s", "network": "ip4", "protocol": "icmp"}
+    return named | sized
 
 
 def dcgm(node: Node) -> ContainerParts:

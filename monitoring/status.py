@@ -155,11 +155,6 @@ def _hosts(site: Site, plan: Plan) -> Iterator[Subsystem]:
 def _fabric(site: Site) -> Iterator[Subsystem]:
     if len(site.nodes) == 1:
         return
-    mtu = site.fabric.mtu_bytes
-    ends = " or ".join(
-        f'node_network_mtu_bytes{{node="{name}",device="{node.interface}"}}'
-        for name, node in site.nodes.items()
-    )
     yield Subsystem(
         name="Network",
         present=Present(expr=Links.loss.expr, label="node"),
@@ -172,8 +167,8 @@ def _fabric(site: Site) -> Iterator[Subsystem]:
                 words="{node} to {peer}, {network}: large packets are lost, an MTU differs",
             ),
             Told(
-                expr=f"({ends}) != {mtu}",
-                words=f"{{device}} of {{node}} has an MTU of {{value}}, not {mtu}",
+                expr="node_network_mtu_bytes != on (node, device) rackform_fabric_mtu_bytes",
+                words="{device} of {node} has an MTU of {value}, not the declared one",
             ),
         ),
         facts=(_fact(Links.latency_p50, "slowest link: {value} there and back", "max"),),

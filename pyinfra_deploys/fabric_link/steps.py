@@ -14,6 +14,8 @@ from pyinfra_deploys.operations.service import run_service
 from pyinfra_deploys.templating import render
 
 NETWORK = "/etc/systemd/network/10-rackform-fabric.network"
+DECLARED = "/var/lib/rackform/metrics/fabric.prom"
+"""Among the host's metrics: monitoring compares with it, and pings by it."""
 LINK = "/etc/systemd/network/10-rackform-fabric.link"
 ROCE, IPOIB = "rackform-roce.service", "rackform-ipoib.service"
 
@@ -46,6 +48,11 @@ def fabric_link(settings: FabricLinkSettings) -> None:
         management_address=str(settings.management_address),
         reload_if=changed(network),
         files=[NETWORK],
+    )
+    write_file(
+        name=f"{settings.interface}'s declared MTU among the metrics",
+        path=DECLARED,
+        content=render("fabric_link", "fabric.prom.j2", settings),
     )
     if settings.roce:
         _roce(settings)

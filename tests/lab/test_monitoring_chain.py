@@ -56,6 +56,8 @@ def bench(lab: tuple[Site, Plan], tmp_path_factory: pytest.TempPathFactory) -> I
         bench.start("prometheus", prometheus.prometheus(site, planned, gpus=list(site.workers)))
         bench.start("blackbox", exporters.blackbox(site, ""))
         bench.start("tokens", exporters.token_probe(site, planned))
+        declared = bench.folder(exporters.TEXTFILES) / "fabric.prom"
+        declared.write_text('rackform_fabric_mtu_bytes{device="fab0"} 9000\n')
         for name, node in site.nodes.items():
             bench.start(f"node-{name}", exporters.node_exporter(node))
             bench.start(f"smokeping-{name}", exporters.smokeping(site, name))

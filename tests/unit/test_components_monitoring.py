@@ -34,6 +34,7 @@ def lab() -> Engine:
 def test_a_site_that_asks_for_none_has_none() -> None:
     raw = read_stack("lab")
     assert isinstance(raw, dict)
+    del raw["monitoring"]
     assert not _containers(declare(raw))
     assert ("monitoring", "default") not in stack_images(load_site(raw))
 
@@ -82,7 +83,7 @@ def test_without_the_exporters_lock_real_gpus_are_left_out_and_the_preview_says_
     assert "gpu" not in jobs
 
 
-def test_the_edge_is_offered_prometheus_and_alertmanager_behind_a_password(
+def test_the_edge_is_offered_prometheus_and_alertmanager_behind_a_password_and_the_status_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[monitoring.Monitoring] = []
@@ -98,6 +99,7 @@ def test_the_edge_is_offered_prometheus_and_alertmanager_behind_a_password(
     assert found == {
         ("prometheus", "10.78.0.11:9090", 8445, "/prometheus", True),
         ("alertmanager", "10.78.0.11:9093", 8445, "/alertmanager", True),
+        ("status", "10.78.0.11:9106", 443, "/status", False),
     }
 
 

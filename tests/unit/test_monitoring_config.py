@@ -9,6 +9,7 @@ import yaml
 from commission.metrics import nccl_metrics
 from commission.model import Baseline, Collective, NcclResult, Point
 from monitoring import alertmanager, exporters, prometheus
+from monitoring.files import smokeping
 from planner.plan import plan
 from stack import doors
 from stack.load import load_site, read_stack
@@ -52,7 +53,7 @@ def test_a_new_node_is_scraped_and_pinged_with_nothing_else_to_edit() -> None:
     site = load_site(raw)
     for job in ("node", "smokeping", "gpu"):
         assert "w3" in _jobs(site)[job], job
-    told = exporters.smokeping(site, "head").files["/etc/smokeping.yml"].content
+    told = exporters.smokeping(site, "head").files["/etc/rackform/settings.json"].content
     assert "10.78.0.14" in told
     relabels = prometheus.config(site, plan(site), [])
     assert "replacement: w3" in relabels
@@ -77,7 +78,6 @@ def test_every_part_listens_on_the_fabric_alone() -> None:
         doors.PROMETHEUS: (prometheus.prometheus(SITE, PLAN, gpus=[]), head),
         doors.ALERTMANAGER: (alertmanager.alertmanager(SITE, {}), head),
         doors.NODE_EXPORTER: (exporters.node_exporter(w1), w1),
-        doors.SMOKEPING: (exporters.smokeping(SITE, "w1"), w1),
         doors.BLACKBOX: (exporters.blackbox(SITE, "CA"), head),
     }
     for port, (part, node) in parts.items():
@@ -87,17 +87,29 @@ def test_every_part_listens_on_the_fabric_alone() -> None:
     for part in (exporters.gpu_simulator(w1), exporters.token_probe(SITE, PLAN)):
         settings = json.loads(part.files["/etc/rackform/settings.json"].content)
         assert settings["address"].startswith("10.78.0.")
+    pings = exporters.smokeping(SITE, "w1").files["/etc/rackform/settings.json"].content
+    listens = f"--web.listen-address={w1.fabric_address}:{doors.SMOKEPING}"
+    assert listens in json.loads(pings)["command"]
     assert "--cluster.listen-address=" in parts[doors.ALERTMANAGER][0].command
 
 
 def test_pings_are_small_and_as_large_as_the_mtu_lets_through() -> None:
-    told = yaml.safe_load(exporters.smokeping(SITE, "w1").files["/etc/smokeping.yml"].content)
-    assert [(group["size"], group["hosts"][0]) for group in told["targets"]] == [
+    told = exporters.smokeping(SITE, "w1").files["/etc/rackform/settings.json"].content
+    metrics = 'rackform_fabric_mtu_bytes{device="fab0"} 9000\n'
+    made = yaml.safe_load(smokeping.config(json.loads(told)["groups"], smokeping.declared(metrics)))
+    assert [(group["size"], group["hosts"][0]) for group in made["targets"]] == [
         (64, "10.78.0.11"),
         (8972, "::ffff:10.78.0.11"),
         (64, "10.77.0.11"),
         (1472, "::ffff:10.77.0.11"),
     ]
+
+
+def test_another_mtu_is_no_change_of_what_pings() -> None:
+    raw = read_stack("lab")
+    assert isinstance(raw, dict)
+    raw["fabric"]["mtu_bytes"] = 4200
+    assert exporters.smokeping(load_site(raw), "w1") == exporters.smokeping(SITE, "w1")
 
 
 def test_front_ends_are_probed_where_the_site_has_them() -> None:
@@ -156,7 +168,7 @@ def test_the_edge_is_asked_by_each_of_its_names_too_since_its_certificate_may_di
     assert "endpoint: llm.example.org" in prometheus.config(site, PLAN, [])
 
 
-@pytest.mark.parametrize("port", [443, 8443])
+@pytest.mark.parametrize("port", [443, 4443])
 def test_the_edge_is_probed_on_its_own_port(port: int) -> None:
     raw = read_stack("lab")
     assert isinstance(raw, dict)
