@@ -46,7 +46,7 @@ class Secret(BaseModel):
 
 def listed(stack: str) -> Keys:
     """Return every key and password by its name, with where it is used."""
-    return _listed(access(stack).outputs, load_site(read_stack(stack)))
+    return of(access(stack).outputs, load_site(read_stack(stack)))
 
 
 def api_key(stack: str, name: str) -> Secret:
@@ -76,7 +76,7 @@ def _one(kind: str, name: str, made: dict[str, str]) -> Secret:
     return Secret(name=name, secret=made[name])
 
 
-def _listed(outputs: Outputs, site: Site) -> Keys:
+def of(outputs: Outputs, site: Site) -> Keys:
     declared, made = site.edge.api_keys, outputs.api_keys
     names = [*declared, *(name for name in made if name not in declared)]
     return Keys(

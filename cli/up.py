@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cli.access import Access, access
 from cli.chat import stream
 from cli.console import err
+from cli.keys import Keys, of
 from cli.progress import Progress
 from cli.pulumi import EngineFailedError, Pulumi
 from cli.recovery import recover
@@ -84,7 +85,7 @@ def bring_up(stack: str, prompt: str, message: str = "") -> Report:
         answer=answer,
         seconds={phase: round(spent, 1) for phase, spent in seconds.items()},
     )
-    _tell(report, site, changed=len(progress.changed))
+    _tell(report, site, of(reached.outputs, site), changed=len(progress.changed))
     return report
 
 
@@ -122,7 +123,7 @@ def _ask(reached: Access, prompt: str) -> str:
     return "".join(pieces)
 
 
-def _tell(report: Report, site: Site, *, changed: int) -> None:
+def _tell(report: Report, site: Site, keys: Keys, *, changed: int) -> None:
     times = ", ".join(
         f"{phase} {spent:.0f} s" for phase, spent in report.seconds.items() if spent >= 1
     )
@@ -133,8 +134,11 @@ def _tell(report: Report, site: Site, *, changed: int) -> None:
         f"  model     {report.model}\n"
         f"  CA        {report.ca_file}\n"
         f"  API key   {report.api_key_file}\n"
-        f"  closure   {report.closure[:19]}\n",
+        f"  closure   {report.closure[:19]}"
     )
+    for page in keys.passwords:
+        err.print(f"  {page.name:<10}{page.url} (./rackform keys --password {page.name})")
+    err.print()
 
 
 @contextmanager

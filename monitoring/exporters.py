@@ -108,8 +108,9 @@ def _as_ipv6(addresses: list[str]) -> list[str]:
 
 def _pings(hosts: list[str], interval_s: int, **sized: int) -> dict[str, object]:
     """Return a group of targets; without `size`, files/smokeping.py fills the fabric's MTU."""
-    named = {"hosts": hosts, "interval": f"{interval_s}s", "network": "ip4", "protocol": "icmp"}
-    return named | sized
+    return {
+        "hosts": hosts, "interval": f"{interval_s}s", "network": "ip4", "protocol": "icmp", **sized,
+    }  # fmt: skip
 
 
 def dcgm(node: Node) -> ContainerParts:
