@@ -78,7 +78,7 @@ def smokeping(site: Site, name: str) -> ContainerParts:
     interval_s = -(-len(others) // _PINGS_A_SECOND)
     fabric = [str(other.fabric_address) for other in others]
     management = [str(other.address) for other in others]
-    settings = {
+    settings: dict[str, object] = {
         "command": [
             "prometheus-smokeping-prober",
             f"--config.file={_SMOKEPING_CONFIG}",
