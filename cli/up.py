@@ -84,7 +84,7 @@ def bring_up(stack: str, prompt: str, message: str = "") -> Report:
         answer=answer,
         seconds={phase: round(spent, 1) for phase, spent in seconds.items()},
     )
-    _tell(report, site, changed=len(progress.changed))
+    _tell(report, site, reached, changed=len(progress.changed))
     return report
 
 
@@ -122,17 +122,21 @@ def _ask(reached: Access, prompt: str) -> str:
     return "".join(pieces)
 
 
-def _tell(report: Report, site: Site, *, changed: int) -> None:
+def _tell(report: Report, site: Site, reached: Access, *, changed: int) -> None:
     times = ", ".join(
         f"{phase} {spent:.0f} s" for phase, spent in report.seconds.items() if spent >= 1
     )
     done = f"{changed} resources changed" if changed else "nothing to change"
+    pages = "".join(
+        f"  {name.replace('_', ' '):<9} {frontend['url']} (sign-in: {reached.frontends_file})\n"
+        for name, frontend in reached.outputs.frontends.items()
+    )
     err.print(
         f"\n[bold]{site.name}[/] is up: {done} ({times})\n"
         f"  endpoint  {report.endpoint}\n"
         f"  model     {report.model}\n"
         f"  CA        {report.ca_file}\n"
-        f"  API key   {report.api_key_file}\n"
+        f"  API key   {report.api_key_file}\n{pages}"
         f"  closure   {report.closure[:19]}\n",
     )
 
