@@ -1,5 +1,6 @@
 """How people and their programs reach an appliance: address, CA, key and SSH, as files."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -25,6 +26,7 @@ class Outputs(BaseModel):
     ca_certificate: str
     api_keys: dict[str, str]
     passwords: dict[str, str] = {}
+    frontends: dict[str, dict[str, str]] = {}
     connections: dict[str, Connection]
     expectations: Json[Expectations]
 
@@ -37,6 +39,7 @@ class Access(BaseModel):
     outputs: Outputs
     ca_file: Path
     api_key_file: Path
+    frontends_file: Path
     ssh_config: Path
 
     @property
@@ -45,7 +48,7 @@ class Access(BaseModel):
 
 
 def access(stack: str) -> Access:
-    """Read the stack's outputs and lay its files: `ca.pem`, `api_key`, `ssh_config`.
+    """Read the stack's outputs and lay its files: CA, API key, front-ends' sign-ins, SSH's.
 
     Raises:
         RackformError: the stack has not been brought up to the end.
@@ -63,12 +66,15 @@ def access(stack: str) -> Access:
     folder = stack_dir(stack)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ca_file, api_key_file = folder / "ca.pem", folder / "api_key"
+    frontends_file = folder / "frontends.json"
     write_private(ca_file, outputs.ca_certificate)
     write_private(api_key_file, next(iter(outputs.api_keys.values())) + "\n")
+    write_private(frontends_file, json.dumps(outputs.frontends, indent=1, sort_keys=True) + "\n")
     return Access(
         outputs=outputs,
         ca_file=ca_file,
         api_key_file=api_key_file,
+        frontends_file=frontends_file,
         ssh_config=write_ssh_files(folder, outputs.connections.values()),
     )
 

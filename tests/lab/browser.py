@@ -67,7 +67,7 @@ class ChatPage:
         self._wait.until(seen.presence_of_element_located((By.ID, "chat-input")))
 
     def dismiss_the_news(self) -> None:
-        """Close "What's New", which opens before anything else at a person's first visit."""
+        """Close "What's New", which opens over all else at an administrator's first visit."""
         button = (By.XPATH, '//button[contains(., "Okay, Let\'s Go!")]')
         self._wait.until(seen.element_to_be_clickable(button)).click()
         self._wait.until(seen.invisibility_of_element_located(button))
