@@ -28,6 +28,9 @@ SAME_FAILURES = 2
 PROMPT = "What is the capital of France?"
 ANSWER_TOKENS = 12
 ERROR_LINES = 15
+FORGOTTEN_S = 15
+"""How long Serve may know nothing of what it was sent, before it is sent again."""
+
 TOKEN_TIMEOUT_S = 60
 """Longest wait for the first token of a RUNNING application, before its workers' logs are read."""
 
@@ -79,7 +82,7 @@ def deploy(head: Connection, spec: ServeSpec, progress: Progress = _silent) -> R
     with _api(head, spec) as api:
         _wait_for_nodes(api, spec, clock, progress)
         clock.lap("nodes")
-        redeployed = _put(api, spec, progress)
+        redeployed = _put(api, spec, clock, progress)
         _wait_until_running(api, spec, clock, progress)
         clock.lap("application")
         progress(f"asking {spec.model} for tokens")
@@ -190,7 +193,7 @@ def _wait_for_nodes(api: RayApi, spec: ServeSpec, clock: _Clock, progress: Progr
         time.sleep(POLL_S)
 
 
-def _put(api: RayApi, spec: ServeSpec, progress: Progress) -> bool:
+def _put(api: RayApi, spec: ServeSpec, clock: _Clock, progress: Progress) -> bool:
     """Send the configuration unless it runs or starts already; tell whether it was sent."""
     details = api.applications()
     application = Application.find(details, spec.application)
@@ -201,17 +204,29 @@ def _put(api: RayApi, spec: ServeSpec, progress: Progress) -> bool:
     if details.proxy_differs(spec.config) or failed:
         # Serve takes another proxy address only when it starts, and a failed version only anew
         progress("stopping Ray Serve to start it anew")
-        api.shutdown()
+        _stop(api, clock)
     progress(f"deploying {spec.application}")
     api.put(spec.config)
     return True
 
 
+def _stop(api: RayApi, clock: _Clock) -> None:
+    """Stop Serve and wait until it is gone: what a stopping Serve is sent, it forgets."""
+    api.shutdown()
+    while api.applications(patient=True).runs and not clock.over():
+        time.sleep(POLL_S)
+
+
 def _wait_until_running(api: RayApi, spec: ServeSpec, clock: _Clock, progress: Progress) -> None:
     said, failures = "", dict[str, int]()
+    sent = time.monotonic()
     while True:
         application = Application.find(api.applications(patient=True), spec.application)
         status = application.status if application else "NOT_STARTED"
+        if application is None and time.monotonic() - sent > FORGOTTEN_S:
+            progress(f"Serve knows nothing of {spec.application}: deploying it again")
+            api.put(spec.config)
+            sent = time.monotonic()
         if status == "RUNNING":
             return
         if application and (error := failure(application)):

@@ -58,6 +58,11 @@ class Details(Reported):
     http_options: dict[str, JsonValue] | None = None
     applications: dict[str, Application] = {}
 
+    @property
+    def runs(self) -> bool:
+        """Whether Serve's controller is there, with or without applications."""
+        return self.http_options is not None or bool(self.applications)
+
     def proxy_differs(self, config: Mapping[str, JsonValue]) -> bool:
         """Tell whether Serve runs with another proxy than declared; False while it does not run."""
         if self.http_options is None:

@@ -43,9 +43,17 @@ class Ray:
         self.status, self.message = "RUNNING", ""
         self.tokens = ["Paris", " it is"]
         self.shutdowns = 0
+        self.forgets = 0
+        """How many of the configurations that it is sent are lost."""
+        self.stopping = self.stops_slowly = 0
+        self.put_while_stopping = False
+        """How often it is asked until a stopping Serve is gone."""
 
     def serve(self) -> dict[str, object]:
-        if not self.put:
+        if self.stopping:
+            self.stopping -= 1
+            return {"applications": {}, "http_options": CONFIG["http_options"]}
+        if len(self.put) <= self.forgets:
             return {"applications": {}}
         deployment = {"name": "LLM", "status": self.status, "message": self.message}
         application = {
@@ -86,10 +94,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         length = int(self.headers["Content-Length"])
         self.played.put.append(json.loads(self.rfile.read(length)))
+        self.played.put_while_stopping |= bool(self.played.stopping)
         self.answer("")
 
     def do_DELETE(self) -> None:
         self.played.shutdowns += 1
+        self.played.stopping = self.played.stops_slowly
+        if self.played.stopping:
+            self.played.status = "RUNNING"
         self.answer("")
 
     def do_POST(self) -> None:
@@ -127,6 +139,23 @@ def test_an_application_is_deployed_once_and_ready_when_tokens_came(ray: Ray) ->
 def test_an_application_that_was_not_deployed_is_pending(ray: Ray) -> None:
     assert ray_serve.pending(HEAD, SPEC) == ["application llm: not deployed"]
     assert ray.put == []
+
+
+def test_a_configuration_that_serve_forgot_is_sent_again(
+    ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_serve, "FORGOTTEN_S", 0.05)
+    ray.forgets = 1
+    assert ray_serve.deploy(HEAD, SPEC).answer == "Paris it is"
+    assert ray.put == [CONFIG, CONFIG]
+
+
+def test_a_serve_that_stops_is_sent_nothing_until_it_is_gone(ray: Ray) -> None:
+    ray_serve.deploy(HEAD, SPEC)
+    ray.status, ray.stops_slowly = "UNHEALTHY", 3
+    assert ray_serve.deploy(HEAD, SPEC).redeployed
+    assert ray.shutdowns == 1
+    assert not ray.put_while_stopping
 
 
 def test_running_without_tokens_is_not_ready(ray: Ray) -> None:
