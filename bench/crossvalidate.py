@@ -46,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.write(line(name, answers))
             sys.stdout.flush()
         sys.stdout.write(line(f"each {key} in turn", found))
+        ttft, tpot = factors(found)
+        _tell(f"nine of ten lie within a factor of {ttft:.2f} (TTFT) and {tpot:.2f} (TPOT)")
     return 0
 
 
@@ -75,6 +77,23 @@ def line(name: str, left_out: Sequence[Answer]) -> str:
     ]
     told = " | ".join(f"{each:.1%}" for each in errors)
     return f"| {name} | {len(left_out)} | {told} |\n"
+
+
+def factors(answers: Sequence[Answer]) -> tuple[float, float]:
+    """Return the factors within which nine of ten predictions lie, of TTFT and of TPOT."""
+    ratios = [
+        sorted(
+            max(mine / theirs, theirs / mine)
+            for mine, theirs in (
+                (getattr(each, f"{what}_ms"), getattr(each.row, f"silicon_{what}_ms"))
+                for each in answers
+            )
+            if mine and theirs
+        )
+        for what in ("ttft", "tpot")
+    ]
+    ttft, tpot = (each[int(0.9 * (len(each) - 1))] for each in ratios)
+    return ttft, tpot
 
 
 def _show(constants: Constants) -> None:
