@@ -71,9 +71,18 @@ class Experts(_Entry):
     def in_layer(self, layer: int) -> bool:
         return layer >= self.first_dense and (layer + 1) % self.every == 0
 
-    def touched(self, tokens: float) -> float:
-        """Return how many experts a batch reads, when each token draws its own at random."""
-        return self.count * (1 - math.pow(1 - self.active / self.count, tokens))
+    def touched(self, tokens: float, spread: float = 0.0) -> float:
+        """Return how many experts a batch reads.
+
+        `spread` is the variance of the experts' popularity, in squares of its mean: at 0 each token
+        draws its own at random; the more unlike experts are, the more tokens share theirs.
+        """
+        share = self.active / self.count
+        if tokens <= 1 or spread == 0:
+            return self.count * (1 - math.pow(1 - share, tokens))
+        # A token's own experts differ: the first one draws `active`, whatever their popularity.
+        missed = math.pow(1 + spread * share * (tokens - 1), -1 / spread)
+        return self.count * (1 - (1 - share) * missed)
 
 
 class LatentAttention(_Entry):

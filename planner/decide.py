@@ -100,7 +100,7 @@ def _reasons(
     """Return why no split works, with what would help."""
     path = f"models.{each.name}"
     if not choice.nearest:
-        return tuple(f"{path}: {each.split} {each.why}" for each in choice.rejected[:3])
+        return tuple(f"{path}: {each.split}: {each.why}" for each in choice.rejected[:3])
     if choice.nearest.shortfall_gib == 0:
         return tuple(f"{path}: {line}" for line in _links_only(choice)[:3])
     weights = known.arch.weight_bytes(known.precision) / GIB

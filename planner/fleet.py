@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from planner import catalog
 from planner.catalog import Gpu, Link, LinkKind
-from planner.limits import power_limited
+from planner.limits import declared_limit_w, power_limited
 from stack.errors import InputError
-from stack.schema import Node, Rdma, Site
+from stack.schema import Rdma, Site
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Fleet:
 def fleet(site: Site) -> Fleet:
     """Return the workers of a site with what the catalogue knows of them."""
     unknown: dict[str, list[str]] = {}
-    hosts = tuple(_host(name, site.nodes[name], unknown) for name in site.workers)
+    hosts = tuple(_host(site, name, unknown) for name in site.workers)
     declared = site.fabric.link
     network = catalog.network(
         declared.gbit_s, LinkKind(declared.kind.value), rdma=declared.rdma is not Rdma.NONE
@@ -57,7 +57,8 @@ def fleet(site: Site) -> Fleet:
     return Fleet(hosts, network, told)
 
 
-def _host(name: str, node: Node, unknown: dict[str, list[str]]) -> Host:
+def _host(site: Site, name: str, unknown: dict[str, list[str]]) -> Host:
+    node = site.nodes[name]
     declared = node.gpus
     if not declared:
         return Host(name, 0, None, None, owned=True)
@@ -73,8 +74,8 @@ def _host(name: str, node: Node, unknown: dict[str, list[str]]) -> Host:
             unknown.setdefault(why, []).append(name)
     if gpu:
         link = _link(name, declared.link, gpu, unknown)
-        if declared.power_limit_w:
-            gpu = power_limited(gpu, declared.power_limit_w)
+        if limit := declared_limit_w(site, node):
+            gpu = power_limited(gpu, limit)
     return Host(name, declared.count, gpu, link, owned=declared.owned)
 
 

@@ -1,4 +1,4 @@
-"""What a power limit costs a GPU.
+"""Which power limit a GPU has, and what it costs.
 
 The clock of the matrix units follows the cube root of the power above idle (dynamic power is
 proportional to f V^2, and V to f). The memory keeps its rate as long as the limit leaves the share
@@ -6,9 +6,17 @@ of board power that streaming weights draws; below that, its rate falls with the
 """
 
 from planner.catalog import Gpu
+from stack.schema import Node, Site
 
 STREAMING_SHARE = 0.65
 """Of the board's power, when a GPU does nothing but read its memory (decode of a small batch)."""
+
+
+def declared_limit_w(site: Site, node: Node) -> int | None:
+    """Return the power limit of each GPU of a node: its own, else the one of all NVIDIA GPUs."""
+    if node.gpus and node.gpus.power_limit_w:
+        return node.gpus.power_limit_w
+    return site.nvidia.power_limit_w if site.nvidia else None
 
 
 def power_limited(gpu: Gpu, limit_w: float) -> Gpu:

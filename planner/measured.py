@@ -44,6 +44,8 @@ _MOST_RANKS = 4096
 _UNLIMITED = 512
 _UNTOLD_SEQUENCES = 16
 """The middle of InferenceMAX's concurrencies, 4 to 64, for rows that don't tell theirs."""
+_TEMPLATE_TOKENS = 8
+"""What a chat template adds to a prompt of AIPerf's, which is a user's one message."""
 _ASYNC_FROM = (0, 14)
 """vLLM schedules ahead by default from this version on."""
 
@@ -96,6 +98,11 @@ class Row(BaseModel):
         So it is with the rows of 512: their time to first token is that of ten waves in a queue.
         """
         return self.is_inferencemax and self.batch_size == _UNLIMITED
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether AIConfigurator wrote the engine's settings and AIPerf asked it."""
+        return not self.is_inferencemax and not self.schedules_ahead
 
     @property
     def schedules_ahead(self) -> bool:
@@ -157,7 +164,7 @@ def deployment_of(row: Row) -> Deployment:
 
 def load_of(row: Row) -> Load:
     """Return the load under which a row was measured."""
-    spread = 0.2 if row.is_inferencemax else 0.0 if row.schedules_ahead else 0.01
+    spread = 0.2 if row.is_inferencemax else 0.0
     if row.is_unlimited:
         return Load(
             concurrency=10 * _UNTOLD_SEQUENCES,
@@ -166,9 +173,10 @@ def load_of(row: Row) -> Load:
             spread=spread,
             waves=1,
         )
+    template = _TEMPLATE_TOKENS if row.is_generated else 0
     return Load(
         concurrency=row.batch_size,
-        input_tokens=row.isl,
+        input_tokens=row.isl + template,
         output_tokens=row.osl,
         spread=spread,
     )
@@ -177,7 +185,7 @@ def load_of(row: Row) -> Load:
 def _settings(row: Row, arch: Architecture, precision: Precision) -> EngineSettings:
     length = row.isl + row.osl + 256
     sequences = _UNTOLD_SEQUENCES if row.is_unlimited else row.batch_size
-    if row.is_inferencemax or row.schedules_ahead:
+    if not row.is_generated:
         # NVIDIA's FP8 checkpoint of this model asks for an FP8 cache, which vLLM obeys.
         eight = arch.name == "llama-3.1-70b" and precision is Precision.FP8
         return EngineSettings(
@@ -186,7 +194,7 @@ def _settings(row: Row, arch: Architecture, precision: Precision) -> EngineSetti
     return EngineSettings(
         max_model_len=length,
         max_num_seqs=max(256, row.batch_size),
-        max_num_batched_tokens=2048,
+        max_num_batched_tokens=row.isl + row.batch_size,
         gpu_memory_utilization=0.85,
         async_scheduling=False,
     )

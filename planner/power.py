@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from planner import catalog
 from planner.catalog import Form, Gpu
-from planner.limits import STREAMING_SHARE
+from planner.limits import STREAMING_SHARE, declared_limit_w
 from stack.economy import CONTINUOUS_SHARE, Circuit
 from stack.errors import InputError
 from stack.schema import Node, Site
@@ -105,10 +105,11 @@ def gpu_serving_w(gpu: Gpu, activity: Activity) -> float:
 
 def nodes_power(site: Site, activity: Mapping[str, Activity]) -> tuple[NodePower, ...]:
     """Return every node's draw; `activity` has the nodes that serve under the planned load."""
-    return tuple(_node(name, node, activity.get(name)) for name, node in site.nodes.items())
+    return tuple(_node(site, name, activity.get(name)) for name in site.nodes)
 
 
-def _node(name: str, node: Node, activity: Activity | None) -> NodePower:
+def _node(site: Site, name: str, activity: Activity | None) -> NodePower:
+    node = site.nodes[name]
     gpu = _gpu(node)
     count = node.gpu_count
     host = _HOSTS[_kind(gpu)]
@@ -120,7 +121,7 @@ def _node(name: str, node: Node, activity: Activity | None) -> NodePower:
             serving_w=full_host / host.efficiency, full_w=full_host / host.efficiency,
             gpu_limit_w=0, known=count == 0,
         )  # fmt: skip
-    limit = min(gpu.board_power_w, float((node.gpus and node.gpus.power_limit_w) or math.inf))
+    limit = min(gpu.board_power_w, _declared(site, node))
     idle = idle_host + count * min(gpu.idle_power_w, limit)
     serving = idle
     if activity:
@@ -272,28 +273,27 @@ def fitting_limit(site: Site, over: CircuitPower) -> int | None:
 
     None where that would be under half of the board power, which cards do not take.
     """
-    saved, gpus, boards = over.full_w - over.continuous_w, 0.0, []
+    saved, boards = over.full_w - over.continuous_w, []
     for name in over.nodes:
         node = site.nodes[name]
         if gpu := _gpu(node):
-            efficiency = _HOSTS[_kind(gpu)].efficiency
-            gpus += node.gpu_count / efficiency
-            boards.append((gpu.board_power_w, node.gpu_count / efficiency, node))
+            drawn = min(gpu.board_power_w, _declared(site, node))
+            wall = node.gpu_count / _HOSTS[_kind(gpu)].efficiency
+            boards.append((gpu.board_power_w, drawn, wall))
     if not boards:
         return None
     # One limit for all: lower it from the highest until enough is saved.
     limit = max(board for board, _, _ in boards)
-    draws = sum(min(board, _declared(node)) * wall for board, wall, node in boards)
+    draws = sum(watts * wall for _, watts, wall in boards)
     while limit >= _LOWEST_LIMIT * max(board for board, _, _ in boards):
-        drawn = sum(min(board, _declared(node), limit) * wall for board, wall, node in boards)
-        if draws - drawn >= saved:
+        if draws - sum(min(watts, limit) * wall for _, watts, wall in boards) >= saved:
             return int(limit)
         limit -= 5
     return None
 
 
-def _declared(node: Node) -> float:
-    return float((node.gpus and node.gpus.power_limit_w) or math.inf)
+def _declared(site: Site, node: Node) -> float:
+    return float(declared_limit_w(site, node) or math.inf)
 
 
 def _move(site: Site, over: CircuitPower, nodes: tuple[NodePower, ...]) -> str | None:

@@ -98,13 +98,16 @@ class Proposal(ModelProposal):
 def propose(site: Site, change: LoadChange | None = None, model: str | None = None) -> Proposal:
     """Return the plan of a site; `model` is the key of the one in front, the first if not given.
 
-    Raises `InputError` where the load can't be (longer than max_model_len), or no node is a worker.
+    Raises `InputError` where the load can't be (longer than max_model_len), no node is a worker, or
+    the model in front is asked for by name and unknown.
     """
     if not site.workers:
         raise InputError("no node is a worker: give one the role and its gpus.count")
     machines, decisions = decide(site, change, compare=True)
     by_name = {each.workload.name: each for each in decisions}
     front = by_name[model or next(iter(by_name))]
+    if model and not front.workload.known:
+        raise InputError(front.workload.why_unknown)
     nodes = nodes_power(site, _activity(decisions))
     over = overloads(site)
     others = tuple(r for each in decisions if each is not front for r in each.reasons)

@@ -68,10 +68,8 @@ def _settings(
     workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, int]
 ) -> Iterator[str]:
     settings = workload.settings
-    if settings.gpu_memory_utilization < _UTILIZATION:
-        more = settings.model_copy(update={"gpu_memory_utilization": _UTILIZATION})
-        if first_fit(replace(workload, settings=more), known, fleet, free):
-            yield f"gpu_memory_utilization: {_UTILIZATION:g} would make it fit"
+    if more := more_utilization(workload, known, fleet, free):
+        yield more
     length = settings.max_model_len // 2
     while length >= _SHORTEST:
         shorter = settings.model_copy(update={"max_model_len": length})
@@ -79,6 +77,18 @@ def _settings(
             yield f"max_model_len: {length} would make it fit"
             return
         length //= 2
+
+
+def more_utilization(
+    workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, int]
+) -> str:
+    """Return that a larger share of the GPUs' memory would do, or nothing."""
+    settings = workload.settings
+    more = settings.model_copy(update={"gpu_memory_utilization": _UTILIZATION})
+    enough = settings.gpu_memory_utilization < _UTILIZATION and first_fit(
+        replace(workload, settings=more), known, fleet, free
+    )
+    return f"gpu_memory_utilization: {_UTILIZATION:g} would make it fit" if enough else ""
 
 
 def _more_nodes(workload: Workload, known: Known, fleet: Fleet) -> Iterator[str]:

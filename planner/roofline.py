@@ -5,6 +5,7 @@ layers read the experts that the batch touches. Decode attention reads the KV ca
 attention computes. An all-reduce follows attention and FFN.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,6 +24,10 @@ _LATENT_GEMMS = 6
 """Of MLA: compressing, expanding queries, absorbing keys and values, output."""
 _ELEMENT_BYTES = 2
 _UNPACKED = frozenset({Precision.INT4, Precision.MXFP4})
+_TILE_ROWS = 64
+"""Tokens of one expert that a tile of a grouped GEMM computes."""
+_HIDDEN_TILE, _WIDTH_TILE = 256, 128
+"""Experts of 4 bits are padded to whole tiles."""
 
 
 class Batch(NamedTuple):
@@ -86,11 +91,11 @@ class Stage:
         self._moe = sum(self.arch.has_experts(each) for each in range(first, first + self.layers))
         self._windowed = self.arch.windowed_layers * self.layers / self.arch.layers
         gpu = deployment.gpu_by_stage[index]
-        rates = (gpu.memory_bandwidth_gb_s, *(gpu.tflops(kind) for kind in DataType))
+        self._flops = {kind: gpu.tflops(kind) * gpu.sustained * 1e12 for kind in DataType}
+        rates = (gpu.memory_bandwidth_gb_s, *self._flops.values())
         self.kind = (rates, self.layers, self._moe, self._windowed, self.is_last)
         """Stages of the same kind take the same time."""
         self._bandwidth = gpu.memory_bandwidth_gb_s * 1e9
-        self._flops = {kind: gpu.tflops(kind) * 1e12 for kind in DataType}
         # An 8-bit cache saves room, not time: the kernels unpack it at the 16-bit cache's pace.
         self._kv_bytes = self.arch.kv_elements(self.layout.tensor) * _ELEMENT_BYTES
         self._eager = not deployment.settings.cuda_graphs
@@ -180,18 +185,32 @@ class Stage:
             return StepTime()
         tokens *= self.layout.attention_data
         groups = self.layout.expert
-        size = self.arch.expert_weights / (self.wide / groups)
-        touched = experts.touched(tokens) / groups * size
-        reading = self._reading(touched, self.precision, c.expert_memory)
-        # The down projection sums over a narrow slice of an expert: tiles fill the less of it.
-        width = experts.intermediate / (self.wide / groups)
-        narrow = 2 / 3 + (1 + c.narrow_width / width) / 3
-        work = 2 * tokens * experts.active / groups * size
-        computing = narrow * work / self._expert_rate()
+        hidden, width = self._expert_shape(experts.intermediate / (self.wide / groups))
+        touched = experts.touched(tokens, c.routing_spread) / groups
+        rows = tokens * experts.active / groups
+        routed = self._grouped(rows, touched, 2 * width, hidden)
+        routed += self._grouped(rows, touched, hidden, width)
+        # Gate and up are written, multiplied, written and read; outputs are written and summed.
+        passed = rows * (6 * width + 2 * hidden) * _ELEMENT_BYTES
         router = self._gemm(tokens, experts.count, self.arch.hidden, Precision.BF16)
-        both = (reading**c.expert_overlap + computing**c.expert_overlap) ** (1 / c.expert_overlap)
-        routed = StepTime(memory=both) if reading > computing else StepTime(compute=both)
-        return routed + router
+        return routed + router + StepTime(memory=passed / (self._bandwidth * c.memory))
+
+    def _expert_shape(self, width: float) -> tuple[float, float]:
+        """Return hidden size and width of an expert as its kernel sees them."""
+        if self.precision not in _UNPACKED:
+            return self.arch.hidden, width
+        return _padded(self.arch.hidden, _HIDDEN_TILE), _padded(width, _WIDTH_TILE)
+
+    def _grouped(self, rows: float, touched: float, outputs: float, inputs: float) -> StepTime:
+        """One GEMM over the touched experts; the last tile of each is half empty."""
+        c = self.constants
+        reading = self._reading(touched * outputs * inputs, self.precision, c.expert_memory)
+        tiled = rows + min(rows, touched * _TILE_ROWS) / 2
+        # A short sum leaves a tile's pipeline no time to fill.
+        short = 1 + c.short_sum / inputs
+        computing = 2 * tiled * outputs * inputs * short / self._expert_rate()
+        both = math.hypot(reading, computing)
+        return StepTime(memory=both) if reading > computing else StepTime(compute=both)
 
     def _expert_rate(self) -> float:
         """FLOP/s of grouped GEMMs: small tiles, and weights that are unpacked in the cores."""
@@ -239,3 +258,7 @@ class Stage:
             return 2 * one * self.layers
         both = 2 * exchange_s(size * groups, self.wide, self.link, self.constants)
         return (one + both) * self.layers
+
+
+def _padded(size: float, tile: int) -> float:
+    return math.ceil(size / tile) * tile

@@ -27,6 +27,8 @@ from planner.workload import Known, Workload
 _PREDICTED = 6
 """Candidates that are run through the engine's model; the rest lose by one decode step."""
 _FINALISTS = 4
+_TOLD_APART = 0.98
+"""Of the fastest's tokens/s: from here on half of the GPUs are as good, as far as one can tell."""
 """Of those, the ones that are predicted at length, and among which the fastest is chosen."""
 _INT4_GROUP = 128
 
@@ -101,11 +103,24 @@ def choose(workload: Workload, known: Known, fleet: Fleet, free: Mapping[str, in
         return Choice(None, (), tuple(rejected), nearest)
     scored.sort(key=_speed)
     finalists = sorted((_at_length(each, workload) for each in scored[:_FINALISTS]), key=_speed)
-    best = finalists[0]
-    others = [_lost(each, best) for each in finalists[1:]]
+    best = _no_larger_than_needed(finalists)
+    others = [_lost(each, best) for each in finalists if each is not best]
     others += [_lost(each, scored[0]) for each in scored[_FINALISTS:]]
     lost = tuple(Rejected(each.candidate.label, each.why) for each in others)
     return Choice(best, tuple(others), (*lost, *rejected), nearest)
+
+
+def _no_larger_than_needed(fastest_first: Sequence[Scored]) -> Scored:
+    """Return the fastest, or what is as fast with half of its GPUs or fewer."""
+    first = fastest_first[0]
+    enough = _TOLD_APART * first.prediction.output_tok_s
+    smaller = (
+        each
+        for each in fastest_first
+        if 2 * each.candidate.ranks <= first.candidate.ranks
+        and each.prediction.output_tok_s >= enough
+    )
+    return min(smaller, key=lambda each: each.candidate.ranks, default=first)
 
 
 def _speed(each: Scored) -> tuple[float, int]:
@@ -173,7 +188,12 @@ def _uneven(known: Known, tensor: int) -> str:
     arch = known.arch
     if not arch.divides(tensor):
         return f"{tensor} ranks do not divide the {arch.heads} attention heads"
+    few, many = sorted((arch.kv_heads, tensor))
+    if many % few and not arch.latent:
+        return f"{tensor} ranks can't share the {arch.kv_heads} KV heads evenly"
     width = arch.experts.intermediate if arch.experts else arch.intermediate
+    if width % tensor:
+        return f"{tensor} ranks do not divide the feed-forward width of {width}"
     if known.precision is Precision.INT4 and width % (tensor * _INT4_GROUP):
         return (
             f"{tensor} ranks cut the feed-forward width of {width} inside the groups of"
@@ -305,7 +325,9 @@ def _lost(scored: Scored, best: Scored) -> Scored:
     top = scored.prediction.limits[0]
     why = f"{1 - share:.0%} fewer tokens/s: {top.share:.0%} of a step is {WORDS[top.what]}"
     if share > 1 - 0.005:
-        why = "as many tokens/s with as many GPUs or more"
+        more = scored.candidate.ranks - best.candidate.ranks
+        gain = f"{share - 1:.0%} more" if share > 1 + 0.005 else "as many"
+        why = f"{gain} tokens/s with {more} more GPUs" if more > 0 else f"{gain} tokens/s"
     return Scored(scored.fitted, scored.prediction, why)
 
 

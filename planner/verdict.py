@@ -14,7 +14,7 @@ from planner.fleet import Fleet, Host
 from planner.memory import Layout, kv_cache_tokens, memory_by_rank
 from planner.power import NodePower, breaker_w, card_power
 from planner.predict import Prediction, predict
-from planner.remedies import all_free, buyable, first_fit
+from planner.remedies import all_free, buyable, first_fit, more_utilization
 from planner.workload import Known, Workload
 from stack.errors import InputError
 from stack.schema import Site
@@ -108,10 +108,26 @@ def _verdict(
 
 
 def _refused(evidence: Evidence, card: OneCard | None, *, owned: bool) -> tuple[Verdict, list[str]]:
-    """One card instead: where the model does not fit, or nothing is bought yet."""
+    """One card instead: where the model does not fit, or nothing is bought yet.
+
+    Unless the GPUs that are there hold it, set otherwise.
+    """
+    if owned and evidence.decision.reasons and (setting := _setting(evidence)):
+        return Verdict.USE_WHAT_YOU_OWN, [setting, *evidence.refused]
     if card and (evidence.decision.reasons or not owned):
         return Verdict.BUY_A_BIGGER_GPU, [*_card_reasons(evidence, card), *evidence.refused]
     return Verdict.DO_NOT, list(evidence.refused)
+
+
+def _setting(evidence: Evidence) -> str:
+    """Return the setting with which the GPUs hold the model, or nothing."""
+    work, free = evidence.decision.workload, all_free(evidence.fleet)
+    if not work.known:
+        return ""
+    openly = replace(work, declared=None)
+    if work.declared and first_fit(openly, work.known, evidence.fleet, free):
+        return "with parallelism: auto it fits"
+    return more_utilization(openly, work.known, evidence.fleet, free)
 
 
 def _to_build(evidence: Evidence, cost: Cost | None) -> tuple[Verdict, list[str]]:
@@ -265,7 +281,9 @@ def _cards(hosts: Sequence[Host]) -> str:
 
 def _own_reasons(evidence: Evidence, card: OneCard | None) -> list[str]:
     reasons = _fits(evidence)
-    if card:
+    if not evidence.decision.choice:
+        reasons.append("whether it fits is not known: the catalogue lacks the model or a GPU")
+    if card and (evidence.fleet.kinds, evidence.fleet.gpus) != ((card.gpu,), 1):
         low, high = card.price_usd
         reasons.append(
             f"one {card.title} would do as well, but costs {low:,.0f} to {high:,.0f} USD"

@@ -39,8 +39,6 @@ def _recorded(site: "Site") -> Iterator[str]:
                 f"nodes.{name}.gpus.power_limit_w: the plan counts with it, but without nvidia"
                 f" nothing sets it: run 'nvidia-smi -pl {node.gpus.power_limit_w}' on {name}"
             )
-    if site.nvidia and site.nvidia.power_limit_w:
-        yield "nvidia.power_limit_w: the plan goes by gpus.power_limit_w, so set that instead"
 
 
 def _in_a_twin(site: "Site") -> Iterator[str]:

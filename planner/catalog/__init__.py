@@ -64,6 +64,9 @@ class Gpu(_Entry):
     memory_gib: float = Field(gt=0, description="GiB that a program can use")
     memory_bandwidth_gb_s: float = Field(gt=0, description="peak, in 10^9 bytes/s")
     dense_tflops: Mapping[DataType, float] = Field(description="dense peak, in 10^12 FLOP/s")
+    sustained: float = Field(
+        default=1, gt=0, le=1, description="of an H100's share of its peak, in GEMMs without pause"
+    )
     link: str = Field(description="the catalogue's link that joins such cards in one node")
     nvlink: str | None = Field(default=None, description="the NVLink it has, as a link's name")
     board_power_w: float = Field(gt=0)

@@ -103,9 +103,16 @@ def test_rows_of_inferencemax_vary_their_lengths_and_others_do_not() -> None:
     old = parse(POINT | {"backend_version": "0.12.0"}, 2)
     assert load_of(theirs).spread == 0.2
     assert load_of(plain).spread == 0
+    assert load_of(plain).input_tokens == 1024
     assert deployment_of(plain).settings.async_scheduling
     assert not deployment_of(old).settings.async_scheduling
-    assert deployment_of(old).settings.max_num_batched_tokens == 2048
+
+
+def test_an_engine_that_aiconfigurator_set_up_takes_a_prompt_and_every_answer_in_a_step() -> None:
+    row = parse(POINT | {"backend_version": "0.12.0"}, 2)
+    assert deployment_of(row).settings.max_num_batched_tokens == 1024 + 4
+    assert load_of(row).input_tokens == 1024 + 8
+    assert load_of(row).spread == 0
 
 
 @pytest.mark.parametrize(

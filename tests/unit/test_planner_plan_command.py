@@ -106,6 +106,15 @@ def test_any_model_can_be_asked_for_in_place_of_the_sites(tmp_path: Path) -> Non
     assert propose(site, model=asked).architecture == "llama-3.1-8b"
 
 
+def test_a_model_that_is_asked_for_and_unknown_is_bad_input(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, rack(1, 2, "h200", LLAMA_8B))
+    assert run(monkeypatch, "--site", file, "--model", "qwen3-33b") == 2
+    assert "write one of qwen3-32b" in capsys.readouterr().err
+    assert run(monkeypatch, "--site", file, "--model", "/absent/config.json") == 2
+
+
 def test_somebody_who_owns_nothing_is_told_to_buy_one_card(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

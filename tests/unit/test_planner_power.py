@@ -81,6 +81,39 @@ def test_a_power_limit_that_mends_a_circuit_is_proposed_with_its_cost() -> None:
     assert not proposed(site).fits
 
 
+NVIDIA = {"driver_version": "580.159.04", "packages": {"nvidia-open": "580.159.04-1"}}
+
+
+def test_the_power_limit_of_all_gpus_holds_where_a_node_gives_none() -> None:
+    site = on_circuit(rack(2, 1, "rtx-4090", LLAMA_8B), volts=240, amps=30)
+    unlimited = proposed(site)
+    site["nvidia"] = NVIDIA | {"power_limit_w": 300}
+    limited = proposed(site)
+    assert [node.gpu_limit_w for node in unlimited.power.nodes] == [450, 450]
+    assert [node.gpu_limit_w for node in limited.power.nodes] == [300, 300]
+    assert limited.power.circuits[0].full_w < unlimited.power.circuits[0].full_w
+    before, after = unlimited.predicted, limited.predicted
+    assert before
+    assert after
+    assert after.output_tok_s < before.output_tok_s
+    site["nodes"]["n1"]["gpus"]["power_limit_w"] = 400
+    assert [node.gpu_limit_w for node in proposed(site).power.nodes] == [300, 400]
+
+
+def test_a_power_limit_of_all_gpus_mends_a_circuit() -> None:
+    site = on_circuit(rack(1, 4, "rtx-4090", LLAMA_70B_AWQ), volts=120, amps=20)
+    assert not proposed(site).fits
+    site["nvidia"] = NVIDIA | {"power_limit_w": 300}
+    assert proposed(site).fits
+
+
+def test_a_power_limit_above_the_board_power_changes_nothing() -> None:
+    site = rack(1, 2, "rtx-4090", LLAMA_70B_AWQ)
+    before = proposed(site)
+    site["nvidia"] = NVIDIA | {"power_limit_w": 600}
+    assert proposed(site) == before
+
+
 def test_a_node_that_another_circuit_could_carry_is_proposed_to_move() -> None:
     site = on_circuit(rack(2, 2, "rtx-4090", LLAMA_70B_AWQ), volts=240, amps=10)
     site["power"]["circuits"]["b"] = {"volts": 240, "amps": 10}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from planner.architecture import Experts
 from planner.catalog import gpu, links, network
 from planner.deployment import Deployment, Lengths, Load
+from planner.limits import power_limited
 from planner.memory import EngineSettings, Layout
 from planner.predict import Prediction, predict, simulate
 from planner.serving import lengths
@@ -190,6 +191,15 @@ def test_only_what_was_measured_is_called_validated() -> None:
     width = [high / low for low, high in (consumer.interval.tpot_ms,)]
     assert width[0] > 2
     assert not predict(split(1, 2, "nvlink4"), ONE).validated
+    assert predict(deployment("gpt-oss-20b", "h100-sxm"), ONE).validated
+    experts_in_16_bits = deployment("qwen3-30b-a3b", "h200")
+    latent = deployment("deepseek-v3", "h200", tensor=8)
+    sixteen = deployment("llama-3.1-70b-fp8", "h200", tensor=16)
+    for unmeasured in (experts_in_16_bits, latent, sixteen):
+        assert not predict(unmeasured, ONE).validated
+    limited = (power_limited(gpu("h200"), 400),)
+    slow = deployment("llama-3.1-8b", "h200").model_copy(update={"gpu_by_stage": limited})
+    assert not predict(slow, ONE).validated
 
 
 def test_every_card_can_be_predicted() -> None:

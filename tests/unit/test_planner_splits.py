@@ -72,8 +72,30 @@ def test_ranks_that_do_not_divide_the_heads_are_refused() -> None:
     assert why["TP3"] == "3 ranks do not divide the 64 attention heads"
 
 
+def test_ranks_that_cannot_share_the_kv_heads_or_the_width_are_refused() -> None:
+    scout = proposed(rack(1, 8, "h100-sxm", "hf:org/Llama-4-Scout-17B-16E-Instruct"))
+    why = {each.split: each.why for each in scout.rejected}
+    assert why["TP5"] == "5 ranks can't share the 8 KV heads evenly"
+    small = proposed(rack(1, 16, "rtx-4090", "hf:org/gpt-oss-20b", load={"concurrency": 1}))
+    assert small.fits
+    assert "TP7" in {each.split for each in small.rejected}
+
+
+def test_qwens_own_4_bit_checkpoints_are_padded_for_tensor_ranks() -> None:
+    found = proposed(rack(1, 4, "rtx-4090", "hf:Qwen/Qwen2.5-72B-Instruct-AWQ"))
+    assert found.fits
+    assert found.tensor_parallel_size == 4
+
+
+def test_a_pipeline_that_gains_next_to_nothing_over_one_card_is_not_chosen() -> None:
+    found = proposed(rack(4, 2, "rtx-4090", "hf:org/SmolLM2-135M-Instruct", max_model_len=2048))
+    assert (found.tensor_parallel_size, found.pipeline_parallel_size) == (1, 1)
+    (gained, *_) = [each for each in found.rejected if "more tokens/s with" in each.why]
+    assert "more GPUs" in gained.why
+
+
 def test_ranks_that_would_cut_a_quantisation_group_are_refused() -> None:
-    found = proposed(rack(1, 8, "rtx-4090", "hf:org/Qwen2.5-72B-Instruct-AWQ"))
+    found = proposed(rack(1, 8, "rtx-4090", "hf:org/Qwen2.5-72B-Instruct-int4"))
     why = {each.split: each.why for each in found.rejected}
     assert "inside the groups of 128 weights" in why["TP8"]
 

@@ -2,6 +2,7 @@
 
 from planner.verdict import Verdict
 from tests.unit.planned_sites import (
+    LLAMA_8B,
     LLAMA_70B_AWQ,
     LLAMA_70B_FP8,
     LLAMA_405B_AWQ,
@@ -59,6 +60,27 @@ def test_what_does_not_fit_and_would_on_one_card_is_answered_with_that_card() ->
     found = proposed(rack(1, 1, "rtx-4090", LLAMA_70B_AWQ))
     assert not found.fits
     assert found.verdict is Verdict.BUY_A_BIGGER_GPU
+
+
+def test_cards_that_hold_it_with_another_setting_are_used() -> None:
+    low = proposed(rack(1, 1, "rtx-4090", LLAMA_8B, gpu_memory_utilization=0.3))
+    assert not low.fits
+    assert low.verdict is Verdict.USE_WHAT_YOU_OWN
+    assert "gpu_memory_utilization: 0.95 would make it fit" in low.reasons
+    odd = rack(1, 4, "rtx-4090", LLAMA_70B_AWQ, parallelism={"tensor": 3})
+    assert proposed(odd).verdict is Verdict.USE_WHAT_YOU_OWN
+    assert "with parallelism: auto it fits" in proposed(odd).reasons
+
+
+def test_the_card_that_is_there_is_not_told_to_do_as_well_as_itself() -> None:
+    found = proposed(rack(1, 1, "rtx-3090", LLAMA_8B, max_model_len=2048))
+    assert found.fits
+    assert not any("would do as well" in reason for reason in found.reasons)
+
+
+def test_a_card_that_is_in_no_catalogue_is_not_said_to_hold_the_model() -> None:
+    found = proposed(rack(2, 2, "voodoo-3", LLAMA_8B))
+    assert "whether it fits is not known" in found.reasons[1]
 
 
 def test_a_slow_network_and_a_homes_circuit_speak_against_building() -> None:

@@ -124,6 +124,16 @@ def test_a_power_limit_that_nothing_sets_yet_is_told_with_the_command() -> None:
     assert any("run 'nvidia-smi -pl 300' on w1" in note for note in notes)
 
 
+def test_a_power_limit_of_all_gpus_has_its_effect_and_no_note() -> None:
+    changes = {
+        "nvidia.driver_version": "580.159.04",
+        "nvidia.packages": {"nvidia-open": "580.159.04-1"},
+        "nvidia.power_limit_w": 300,
+    }
+    notes = load_site(real(changes)).notes()
+    assert not any("power_limit_w" in note for note in notes)
+
+
 def test_memory_of_a_real_machine_is_told_to_be_without_effect() -> None:
     notes = load_site(real({"nodes.w1.memory_gib": 4})).notes()
     assert any(note.startswith("nodes.w1.memory_gib: without effect") for note in notes)
