@@ -130,14 +130,14 @@ def _tell(report: Report, site: Site, keys: Keys, *, changed: int) -> None:
     done = f"{changed} resources changed" if changed else "nothing to change"
     err.print(
         f"\n[bold]{site.name}[/] is up: {done} ({times})\n"
-        f"  endpoint  {report.endpoint}\n"
-        f"  model     {report.model}\n"
-        f"  CA        {report.ca_file}\n"
-        f"  API key   {report.api_key_file}\n"
-        f"  closure   {report.closure[:19]}"
+        f"  endpoint    {report.endpoint}\n"
+        f"  model       {report.model}\n"
+        f"  CA          {report.ca_file}\n"
+        f"  API key     {report.api_key_file}\n"
+        f"  closure     {report.closure[:19]}"
     )
     for page in keys.passwords:
-        err.print(f"  {page.name:<10}{page.url} (./rackform keys --password {page.name})")
+        err.print(f"  {page.name:<11} {page.url} (./rackform keys --password {page.name})")
     err.print()
 
 
