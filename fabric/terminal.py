@@ -33,6 +33,21 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 class Woken(BaseConnection):
     """A netmiko driver, woken by what the switch sends instead of asking every 10 ms."""
 
+    greeting: ClassVar[str]
+    """What is seen once the switch can be typed to."""
+    unpaged: ClassVar[str]
+    """The answer to the line that turns paging off, up to and with the next prompt."""
+
+    def _try_session_preparation(self, force_data: bool = False) -> None:  # noqa: FBT001, FBT002 - netmiko's signature
+        super()._try_session_preparation(force_data=force_data)
+
+    def session_preparation(self) -> None:
+        """Turn paging off, and learn the prompt from the answer instead of waiting for silence."""
+        self.ansi_escape_codes = True
+        self._test_channel_read(pattern=self.greeting)
+        answer = str(self.disable_paging(cmd_verify=False, pattern=self.unpaged))
+        self.base_prompt = answer.splitlines()[-1].strip()[:-1]
+
     def read_until_pattern(
         self,
         pattern: str = "",
