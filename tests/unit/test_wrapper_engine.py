@@ -11,8 +11,9 @@ from tests.unit.wrapper_checkout import Checkout
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
+def checkout(checkout: Checkout) -> Checkout:
+    checkout.make_environment()
+    return checkout
 
 
 def wait_for(path: Path) -> None:
@@ -158,7 +159,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 """
-    checkout.put(checkout.fakes / "uv", fetch)
+    checkout.put(checkout.root / ".venv" / "bin" / "uv", fetch)
     done = checkout.run("preview")
     assert done.returncode == 0, done.stderr
     assert any("requirements-go.txt" in call for call in checkout.calls("uv"))
@@ -167,7 +168,6 @@ done
 
 def test_a_disk_that_is_too_full_is_told_before_the_build(checkout: Checkout) -> None:
     checkout.run("doctor")
-    (checkout.bin / "df").unlink()
     checkout.put(checkout.bin / "df", "#!/bin/sh\necho head\necho dev 9 9 321 9% /\n")
     done = checkout.run("preview")
     assert done.returncode == 1

@@ -5,16 +5,10 @@ import signal
 import stat
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.unit.wrapper_checkout import Checkout, shell
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
 
 
 def test_the_first_run_makes_the_environment_and_the_second_makes_nothing(
