@@ -168,7 +168,7 @@ def _remembered(build: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 # It looks at 65,536 characters, 15 ms of each login.
-SSHLineEditor._build_printable = _remembered(SSHLineEditor._build_printable)  # type: ignore[method-assign]  # to no other effect
+SSHLineEditor._build_printable = _remembered(SSHLineEditor._build_printable)  # type: ignore[method-assign, assignment]  # to no other effect
 
 
 @contextlib.contextmanager
