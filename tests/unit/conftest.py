@@ -25,3 +25,10 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path, tools: Path) -> Checkout:
     return Checkout(tmp_path, tools)
+
+
+@pytest.fixture
+def ready(checkout: Checkout) -> Checkout:
+    """Give a checkout whose Python environment is there already."""
+    checkout.make_environment()
+    return checkout

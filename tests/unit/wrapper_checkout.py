@@ -137,6 +137,7 @@ class Checkout:
         venv, sums = self.root / ".venv", hashlib.sha256()
         self.put(venv / "bin" / "python", VENV_PYTHON)
         self.put(venv / "bin" / "uv", UV)
+        (venv / "bin" / "activate").write_text(f"VIRTUAL_ENV='{venv}'\n")
         for name in ("requirements-bootstrap", "requirements", "requirements-test"):
             sums.update((self.root / f"{name}.txt").read_bytes())
         sums.update(str(venv).encode())
