@@ -13,7 +13,7 @@ die() {
 
 # with_lock FILE WHAT: holds file descriptor 9 locked until this shell ends.
 with_lock() {
-  mkdir -p "$(dirname "$1")" 2>/dev/null || die 1 "cannot make the folder $(dirname "$1"): make it writable"
+  [ -d "${1%/*}" ] || mkdir -p "${1%/*}" 2>/dev/null || die 1 "cannot make the folder ${1%/*}: make it writable"
   exec 9>"$1" || die 1 "cannot write $1: make its folder writable"
   flock -n 9 && return
   say "another run is at $2; waiting for it (up to 20 min)"
@@ -26,9 +26,10 @@ run_logged() {
   log=$1
   what=$2
   shift 2
-  mkdir -p "$(dirname "$log")"
-  printf '\n--- %s: %s\n' "$(date -u +%FT%TZ)" "$what" >>"$log"
-  began=$(date +%s)
+  [ -d "${log%/*}" ] || mkdir -p "${log%/*}"
+  began=$(date -u '+%FT%TZ %s')
+  printf '\n--- %s: %s\n' "${began% *}" "$what" >>"$log"
+  began=${began#* }
   "$@" >>"$log" 2>&1 </dev/null 9>&- &
   child=$!
   (exec 9>&- && heartbeat "$what" "$began") &

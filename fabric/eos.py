@@ -19,14 +19,8 @@ from remote.errors import RackformError, Unreachable
 class _Terminal(Woken, AristaSSH):
     """netmiko's EOS driver."""
 
-    def _try_session_preparation(self, force_data: bool = False) -> None:  # noqa: FBT001, FBT002 - netmiko's signature
-        super()._try_session_preparation(force_data=force_data)
-
-    def session_preparation(self) -> None:
-        self.ansi_escape_codes = True
-        self._test_channel_read(pattern=self.prompt_pattern)
-        self.disable_paging(cmd_verify=False, pattern=r"Pagination disabled[^>#]*[>#]")
-        self.set_base_prompt()
+    greeting = AristaSSH.prompt_pattern
+    unpaged = r"Pagination disabled[^>#]*[>#]"
 
 
 def _connect(connection: Connection) -> BaseConnection:

@@ -27,11 +27,8 @@ _FIRST_JOB = 900
 class _Terminal(Woken, MellanoxMlnxosSSH):
     """netmiko's Onyx driver."""
 
-    def session_preparation(self) -> None:
-        self.ansi_escape_codes = True
-        self._test_channel_read(pattern=r"[>#]\s*$")
-        self.disable_paging(cmd_verify=False, pattern=r"paging enable[\s\S]*?\n[^\n]*[>#]\s*$")
-        self.set_base_prompt()
+    greeting = r"[>#]\s*$"
+    unpaged = r"paging enable[\s\S]*?\n[^\n]*[>#]\s*$"
 
 
 class Onyx(TerminalSwitch):

@@ -38,7 +38,7 @@ class Precision(StrEnum):
     @property
     def bytes_per_weight(self) -> float:
         """Bytes of one weight, its share of the scales and zero points included."""
-        return _BYTES[self.value]
+        return _BYTES[self]
 
     @property
     def plain_bytes(self) -> int:

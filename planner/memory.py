@@ -159,22 +159,31 @@ def stage_weight_bytes(
     """
     first = sum(layout.layers_by_stage[:stage])
     layers = range(first, first + layout.layers_by_stage[stage])
-    wide = layout.tensor * layout.attention_data
+    by_kind: dict[bool, float] = {}
     total = 0.0
     for layer in layers:
-        linear = arch.linear_bytes(precision)
-        attention = arch.attention_weights * linear
-        repeated = arch.kv_heads_on(layout.tensor) * layout.tensor - arch.kv_heads
-        attention += 0 if arch.latent else _kv_projection(arch) * max(0, repeated) * linear
-        plain = arch.plain_weights(layer) * precision.plain_bytes
-        rest = arch.layer_bytes(precision, layer) - arch.attention_weights * linear - plain
-        total += attention / layout.tensor + rest / wide + plain
+        kind = arch.has_experts(layer)
+        if kind not in by_kind:
+            by_kind[kind] = _layer_bytes(arch, precision, layout, layer)
+        total += by_kind[kind]
     if stage == 0:
         total += arch.embedding_bytes(precision) / layout.tensor
     if stage == layout.pipeline - 1:
         tied = arch.embedding_bytes(precision) if arch.tied_embeddings and stage > 0 else 0.0
         total += (arch.head_bytes(precision) + tied) / layout.tensor
     return total
+
+
+def _layer_bytes(arch: Architecture, precision: Precision, layout: Layout, layer: int) -> float:
+    """Return the bytes of a layer on one rank; all layers with experts have as many, or without."""
+    linear = arch.linear_bytes(precision)
+    attention = arch.attention_weights * linear
+    repeated = arch.kv_heads_on(layout.tensor) * layout.tensor - arch.kv_heads
+    attention += 0 if arch.latent else _kv_projection(arch) * max(0, repeated) * linear
+    plain = arch.plain_weights(layer) * precision.plain_bytes
+    rest = arch.layer_bytes(precision, layer) - arch.attention_weights * linear - plain
+    wide = layout.tensor * layout.attention_data
+    return attention / layout.tensor + rest / wide + plain
 
 
 def _kv_projection(arch: Architecture) -> int:

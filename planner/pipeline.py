@@ -83,7 +83,7 @@ class Pipeline:
         rest = max(flights if batch.decodes else chunks, chunks) - chunks
         # The fullest batch holds all others up: it has to go through every stage in turn.
         alone = batch.decodes <= flights
-        fuller = self._each(_share(batch, flights, chunks, 1 if alone else c.imbalance))
+        fuller = mixed if alone else self._each(_share(batch, flights, chunks, c.imbalance))
         through = sum(fuller) + self._hops(batch, flights, chunks)
         stages = [chunks * m + rest * d for m, d in zip(mixed, decode, strict=True)]
         total = self._with_engine(max(through, *stages), batch)

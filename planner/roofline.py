@@ -60,11 +60,9 @@ class StepTime(NamedTuple):
         return self.memory + self.compute + self.collectives + self.overhead
 
     def __add__(self, other: "StepTime") -> "StepTime":  # type: ignore[override]
+        memory, compute, collectives, overhead = self
         return StepTime(
-            self.memory + other.memory,
-            self.compute + other.compute,
-            self.collectives + other.collectives,
-            self.overhead + other.overhead,
+            memory + other[0], compute + other[1], collectives + other[2], overhead + other[3]
         )
 
     def times(self, factor: float) -> "StepTime":
@@ -96,6 +94,7 @@ class Stage:
         self.kind = (rates, self.layers, self._moe, self._windowed, self.is_last)
         """Stages of the same kind take the same time."""
         self._bandwidth = gpu.memory_bandwidth_gb_s * 1e9
+        self._gemm_flops = {each: self._rate(each) for each in Precision}
         # An 8-bit cache saves room, not time: the kernels unpack it at the 16-bit cache's pace.
         self._kv_bytes = self.arch.kv_elements(self.layout.tensor) * _ELEMENT_BYTES
         self._eager = not deployment.settings.cuda_graphs
@@ -143,7 +142,7 @@ class Stage:
         passed = tokens * (inputs + outputs) * _ELEMENT_BYTES
         rate = self._bandwidth * self.constants.memory
         reading = self._reading(size, weights, self.constants.memory) + passed / rate
-        computing = 2 * tokens * size / self._rate(weights)
+        computing = 2 * tokens * size / self._gemm_flops[weights]
         return StepTime(memory=reading) if reading > computing else StepTime(compute=computing)
 
     def _reading(self, size: float, weights: Precision, efficiency: float) -> float:
@@ -217,7 +216,7 @@ class Stage:
         c = self.constants
         if self.precision in _UNPACKED:
             return self._flops[DataType.BF16] * c.compute_unpacked
-        return self._rate(self.precision) * c.compute_expert
+        return self._gemm_flops[self.precision] * c.compute_expert
 
     def _attention(self, batch: Batch) -> StepTime:
         """Decode reads the cache, prefill multiplies query and key, then weight and value."""

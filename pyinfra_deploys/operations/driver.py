@@ -42,7 +42,9 @@ class DriverField(FactBase[Field]):
             " ls /usr/bin/nvidia-uninstall 2>/dev/null | grep -q . && echo run-file;"
             " mokutil --sb-state 2>/dev/null | grep -q enabled && echo secure-boot;"
             " for p in Xorg Xwayland gdm3; do pgrep -x $p >/dev/null && echo display $p; done;"
-            " apt-mark showhold 2>/dev/null | sed -n 's/^\\(linux-.*\\)/held \\1/p';"
+            # 'apt-mark showhold' reads all of apt's lists first: half a second for the same answer.
+            " dpkg-query -W -f '${db:Status-Want} ${Package}\\n' 'linux-*' 2>/dev/null"
+            " | sed -n 's/^hold /held /p';"
             f" [ -s {CDI} ] && echo cdi; true"
         )
 

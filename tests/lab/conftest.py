@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from cli.access import access
+from lab import nodes as lab_nodes
+from lab import switch
 from lab import twin as twins
 from lab.layout import Twin
+from pyinfra_deploys.client import HostWorker
 from remote.connection import Connection
 from stack.paths import ROOT, state_dir, store_dir
 from tests.lab.appliance import STACK, rackform, up
+from tests.lab.two_hosts import claimed
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,3 +57,18 @@ def report(stack_file: Path) -> Iterator[dict[str, Any]]:
 def nodes(report: dict[str, Any]) -> dict[str, Connection]:
     outputs = access(report["stack"]).outputs
     return {name: host.connection for name, host in outputs.expectations.hosts.items()}
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """Make one host of a twin of its own, with its switch."""
+    with claimed(tmp_path_factory.mktemp("state")) as lab:
+        switch.create(lab.twin, lab.tor)
+        yield lab_nodes.create(lab.twin, lab.specs[0])
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[HostWorker]:
+    with HostWorker() as it:
+        it.start()
+        yield it

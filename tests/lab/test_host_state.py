@@ -1,7 +1,6 @@
 """The twin's hosts: converged, changed by hand, repaired by just the operations that this needs."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -43,13 +42,6 @@ def declared(report: dict[str, Any]) -> dict[str, HostStateInputs]:
         if resource["type"] == "rackform:index:HostState"
     ]
     return {inputs.connection.name: inputs for inputs in found}
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[HostWorker]:
-    with HostWorker() as it:
-        it.start()
-        yield it
 
 
 def names(operations: list[Operation]) -> list[str]:

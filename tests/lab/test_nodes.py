@@ -6,118 +6,25 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from images import builder
 from lab import cgroups, login, network, nodes, overlay, processes, switch
 from lab import twin as twins
-from lab.keys import controller_key
 from lab.layout import Twin
-from lab.spec import NodeSpec, SwitchSpec
 from remote.connection import Connection
 from remote.errors import RackformError
 from stack.paths import ROOT, store_dir
+from tests.lab.two_hosts import FABRIC, Lab, claimed
 
 pytestmark = pytest.mark.root
-
-FABRIC = {"a": "10.75.0.11", "b": "10.75.0.12"}
-NETWORKD = """\
-[Match]
-Name=fab0
-[Link]
-MTUBytes=9000
-[Network]
-Address={address}/24
-LinkLocalAddressing=no
-"""
-
-
-class Lab:
-    """Two small hosts on one switch."""
-
-    def __init__(self, state: Path) -> None:
-        self.twin = Twin(state, store_dir())
-        self.key = controller_key(state / "test")
-        self.base_digest = builder.build("node", "default", store_dir(), print).digest
-
-    def node(self, name: str, last: int, port: str) -> NodeSpec:
-        return NodeSpec(
-            site="test",
-            name=name,
-            base_digest=self.base_digest,
-            address=f"10.76.0.{last}/24",
-            cables={"fab0": f"tor.{port}"},
-            memory_gib=1,
-            gpus=2,
-            authorized_key=self.key.public,
-            private_key_file=self.key.private_file,
-        )
-
-    @property
-    def specs(self) -> list[NodeSpec]:
-        return [self.node("a", 11, "Ethernet1"), self.node("b", 12, "Ethernet2")]
-
-    @property
-    def tor(self) -> SwitchSpec:
-        return SwitchSpec(
-            site="test",
-            name="tor",
-            os="eos",
-            address="10.76.0.2/24",
-            ports=["Ethernet1", "Ethernet2", "Ethernet3"],
-            max_mtu_bytes=9214,
-            authorized_key=self.key.public,
-            private_key_file=self.key.private_file,
-        )
-
-    def up(self) -> None:
-        with ThreadPoolExecutor(3) as pool:
-            jobs = [pool.submit(nodes.create, self.twin, spec) for spec in self.specs]
-            jobs.append(pool.submit(switch.create, self.twin, self.tor))
-            for job in jobs:
-                job.result()
-
-    def ssh(self, name: str, command: str) -> str:
-        found = nodes.read(self.twin, name)
-        assert found
-        return login.run(found.connection, self.twin.node(name), command).strip()
-
-    def fabric(self, name: str) -> None:
-        """Do what the product's own deploy does: a networkd file, and networkd enabled."""
-        text = NETWORKD.format(address=FABRIC[name])
-        self.ssh(
-            name,
-            f"mkdir -p /etc/systemd/network && printf '{text}' > /etc/systemd/network/fab0.network"
-            " && systemctl enable --now systemd-networkd && networkctl reload",
-        )
-
-    def port_mtu(self, device: str, mtu: int) -> None:
-        network.batch([f"link set {device} mtu {mtu}"], name="tor", purpose="set an MTU")
-
-    def ping(self, size: int) -> bool:
-        """Say whether an unfragmented packet of this size comes back from the other host."""
-        command = f"ping -c 2 -i 0.2 -W 1 -M do -s {size - 28} {FABRIC['b']}"
-        try:
-            self.ssh("a", command)
-        except RackformError:
-            return False
-        return True
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    made = Lab(tmp_path_factory.mktemp("a state, with: odd, name"))
-    try:
-        twins.claim(made.twin, ROOT)
-    except RackformError as error:
-        pytest.skip(str(error))
-    try:
+    with claimed(tmp_path_factory.mktemp("a state, with: odd, name")) as made:
         yield made
-    finally:
-        twins.down(made.twin, keep_images=False)
 
 
 @pytest.fixture

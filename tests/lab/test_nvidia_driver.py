@@ -1,18 +1,12 @@
 """NVIDIA's packages on a host of the twin: stand-ins of their names, apt and dpkg are real."""
 
-from collections.abc import Iterator
-
 import pytest
 from pydantic import JsonValue
 
-from lab import nodes, switch
-from lab import twin as twins
 from pyinfra_deploys.client import HostWorker
 from remote import ssh
 from remote.connection import Connection
 from remote.errors import RackformError
-from stack.paths import ROOT
-from tests.lab.test_nodes import Lab
 
 pytestmark = pytest.mark.root
 
@@ -38,26 +32,10 @@ done
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    made = Lab(tmp_path_factory.mktemp("state"))
-    try:
-        twins.claim(made.twin, ROOT)
-    except RackformError as error:
-        pytest.skip(str(error))
-    try:
-        switch.create(made.twin, made.tor)
-        connection = nodes.create(made.twin, made.specs[0])
-        ssh.run(connection, LAY.format(versions=" ".join(VERSIONS)))
-        yield connection
-    finally:
-        twins.down(made.twin, keep_images=False)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[HostWorker]:
-    with HostWorker() as it:
-        it.start()
-        yield it
+def host(host: Connection) -> Connection:
+    """Lay the stand-ins into the host."""
+    ssh.run(host, LAY.format(versions=" ".join(VERSIONS)))
+    return host
 
 
 def driver(version: str, **more: JsonValue) -> dict[str, dict[str, JsonValue]]:

@@ -1,21 +1,16 @@
 """A host's network on a real host of the twin: a bad change goes back, the next one works."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 from pydantic import JsonValue
 
 from discover.ask import ask
-from lab import nodes, switch
-from lab import twin as twins
 from pyinfra_deploys.client import HostWorker
 from pyinfra_deploys.operations.way_back import SECONDS, UNIT
 from remote import ssh
 from remote.connection import Connection
 from remote.errors import RackformError
-from stack.paths import ROOT
-from tests.lab.test_nodes import Lab
 
 pytestmark = pytest.mark.root
 
@@ -26,28 +21,6 @@ GOOD: dict[str, JsonValue] = {
     "mtu_bytes": 4200,
     "management_address": "10.76.0.11",
 }
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    """Make one host of a twin of its own, with its switch."""
-    made = Lab(tmp_path_factory.mktemp("state"))
-    try:
-        twins.claim(made.twin, ROOT)
-    except RackformError as error:
-        pytest.skip(str(error))
-    try:
-        switch.create(made.twin, made.tor)
-        yield nodes.create(made.twin, made.specs[0])
-    finally:
-        twins.down(made.twin, keep_images=False)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[HostWorker]:
-    with HostWorker() as it:
-        it.start()
-        yield it
 
 
 def told(host: Connection, command: str) -> str:

@@ -28,7 +28,7 @@ def site() -> Site:
 
 
 def test_the_list_tells_where_each_is_used_and_what_the_next_up_changes() -> None:
-    found = keys._listed(outputs(), site())
+    found = keys.of(outputs(), site())
     assert [(key.name, key.url, key.state) for key in found.api_keys] == [
         ("me", "https://10.77.0.11/v1", "in force"),
         ("new", "https://10.77.0.11/v1", "made by the next up"),

@@ -3,8 +3,10 @@
 import asyncio
 import importlib
 import inspect
+import json
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -75,6 +77,16 @@ class Engine(mocks.Mocks):
         }
 
 
+def declared(raw: dict[str, Any]) -> Engine:
+    """Return what the program declares of a site, once for all tests that ask for it."""
+    return _declared(json.dumps(raw))
+
+
+@cache
+def _declared(raw: str) -> Engine:
+    return declare(json.loads(raw))
+
+
 def declare(raw: dict[str, Any]) -> Engine:
     """Run the program on a site and wait for every registration to arrive."""
     engine = Engine()
@@ -103,11 +115,11 @@ def declare(raw: dict[str, Any]) -> Engine:
 
 @pytest.fixture(scope="module")
 def lab() -> Engine:
-    return declare(changed("lab", "fabric.mtu_bytes", 9000))
+    return declared(changed("lab", "fabric.mtu_bytes", 9000))
 
 
 def test_the_mtu_of_the_site_reaches_every_switch_port_and_every_host() -> None:
-    engine = declare(changed("lab", "fabric.mtu_bytes", 4200))
+    engine = declared(changed("lab", "fabric.mtu_bytes", 4200))
     ports = engine.inputs("tor1-config")["ports"]
     assert {port["mtu_bytes"] for port in ports.values()} == {4200}
     hosts = engine.of_type("HostState")
@@ -117,13 +129,13 @@ def test_the_mtu_of_the_site_reaches_every_switch_port_and_every_host() -> None:
 
 
 def test_a_changed_mtu_changes_no_container_and_no_image(lab: Engine) -> None:
-    other = declare(changed("lab", "fabric.mtu_bytes", 4200))
+    other = declared(changed("lab", "fabric.mtu_bytes", 4200))
     for kind in ("Container", "OciImage", "ImagePull", "ServeApplication", "ModelWeights"):
         assert other.of_type(kind) == lab.of_type(kind), kind
 
 
 def test_a_changed_mtu_changes_what_is_verified(lab: Engine) -> None:
-    other = declare(changed("lab", "fabric.mtu_bytes", 4200))
+    other = declared(changed("lab", "fabric.mtu_bytes", 4200))
     assert other.inputs("verification-run")["stdin"] != lab.inputs("verification-run")["stdin"]
 
 
@@ -202,7 +214,7 @@ def test_real_machines_are_reached_by_their_pinned_host_keys(environment: str) -
     raw = read_stack(environment)
     assert isinstance(raw, dict)
     raw["images"] = {"vllm": "cpu"}
-    engine = declare(raw)
+    engine = declared(raw)
     assert not engine.of_type("LabNode")
     for host in engine.of_type("HostState").values():
         assert host["connection"]["host_key"].startswith("ssh-")
@@ -210,7 +222,7 @@ def test_real_machines_are_reached_by_their_pinned_host_keys(environment: str) -
 
 def _serving_environment(raw: dict[str, Any]) -> dict[str, str]:
     raw["images"] = {"vllm": "cpu"}
-    (application,) = declare(raw).of_type("ServeApplication").values()
+    (application,) = declared(raw).of_type("ServeApplication").values()
     (service,) = application["config"]["applications"]
     found: dict[str, str] = service["args"]["llm_configs"][0]["runtime_env"]["env_vars"]
     return found

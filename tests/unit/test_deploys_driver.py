@@ -2,7 +2,9 @@
 
 import configparser
 import copy
+import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +90,23 @@ def test_a_bare_machine_is_a_clear_field() -> None:
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert isinstance(DriverField().process(done.stdout.splitlines()), Field)
     assert told(expect_a_clear_field, {DriverField: Field()}, signed_modules=False) == []
+
+
+def test_a_held_kernel_is_found(tmp_path: Path) -> None:
+    package = (
+        "Package: {}\nStatus: {} ok installed\nVersion: 1\nArchitecture: amd64\nMaintainer: x\n"
+    )
+    wanted = {"linux-image-amd64": "hold", "linux-libc-dev": "install", "nvidia-open": "hold"}
+    (tmp_path / "status").write_text("\n".join(package.format(*each) for each in wanted.items()))
+    done = subprocess.run(
+        ["sh", "-c", DriverField().command()],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "DPKG_ADMINDIR": str(tmp_path)},
+    )
+    found = DriverField().process(done.stdout.splitlines())
+    assert found.held_kernels == ("linux-image-amd64",)
 
 
 def test_what_a_host_tells_of_its_driver_is_read() -> None:

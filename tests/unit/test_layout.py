@@ -1,11 +1,10 @@
 """The shape of the program: imports point one way, files are small, every test is collected."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-
-import pytest
+from typing import NamedTuple
 
 from stack.paths import ROOT
 
@@ -45,24 +44,48 @@ def _sources(*folders: str) -> list[Path]:
     return [path for path in found if "__pycache__" not in path.parts]
 
 
-def _ids(path: Path) -> str:
+def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+class Read(NamedTuple):
+    """What is asked of a file, read once for all that ask."""
+
+    imports: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
 @cache
+def _read(path: Path) -> Read:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))))
+    functions = [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
+    return Read(
+        imports=tuple(module for node in nodes for module in _imported(node)),
+        tests=tuple(name for name in functions if name.startswith("test_")),
+    )
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        module = "." * node.level + (node.module or "")
+        yield module
+        yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
 def _imports(path: Path) -> tuple[str, ...]:
-    return tuple(_imported(path))
+    return _read(path).imports
 
 
-def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            assert node.module
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _tops(path: Path) -> set[str]:
+    return {_top(module) for module in _imports(path)}
+
+
+def _expect_none(paths: Iterable[Path], of: Callable[[Path], Iterable[str]]) -> None:
+    """Fail where a file does what it may not; every such file is named, with all that it does."""
+    offenders = {_name(path): wrong for path in paths if (wrong := sorted(of(path)))}
+    assert not offenders, "\n".join(f"{name}: {wrong}" for name, wrong in offenders.items())
 
 
 def _file_of(module: str) -> Path | None:
@@ -88,58 +111,66 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
-@pytest.mark.parametrize("path", _sources(*sorted(PLAIN)), ids=_ids)
-def test_a_plain_package_knows_nothing_of_pulumi_nor_of_the_program(path: Path) -> None:
-    tops = {_top(module) for module in _imports(path)}
-    assert not tops & {"pulumi", "pulumi_command"}
-    assert not tops & PROGRAM
+def _relative(path: Path) -> Iterator[str]:
+    return (module for module in _imports(path) if module.startswith("."))
 
 
-@pytest.mark.parametrize("path", _sources("components"), ids=_ids)
-def test_a_component_imports_of_the_provider_only_the_inputs(path: Path) -> None:
-    provider = {_file_of(module) for module in _imports(path) if _top(module) == "provider"}
-    assert provider - {None} <= {ROOT / "provider" / "inputs.py"}
-    assert "cli" not in {_top(module) for module in _imports(path)}
+def test_imports_are_absolute() -> None:
+    _expect_none([*_sources(*sorted(OURS)), ROOT / "__main__.py"], of=_relative)
 
 
-@pytest.mark.parametrize("path", _sources("components"), ids=_ids)
-def test_a_component_opens_no_connection_nor_does_what_it_imports(path: Path) -> None:
-    reached = _reached(path)
-    assert {
-        _ids(file): sorted(opening)
-        for file, modules in reached.items()
-        if (opening := {_top(module) for module in modules} & OPENS_CONNECTIONS)
-        and _ids(file) not in BEHIND_A_FRONT
-    } == {}
+def test_a_plain_package_knows_nothing_of_pulumi_nor_of_the_program() -> None:
+    foreign = {"pulumi", "pulumi_command"} | PROGRAM
+    _expect_none(_sources(*sorted(PLAIN)), of=lambda path: _tops(path) & foreign)
 
 
-@pytest.mark.parametrize("path", _sources("provider"), ids=_ids)
-def test_the_provider_does_not_know_what_is_declared(path: Path) -> None:
-    assert not {_top(module) for module in _imports(path)} & {"components", "planner", "cli"}
+def test_a_component_imports_of_the_provider_only_the_inputs() -> None:
+    inputs = ROOT / "provider" / "inputs.py"
+
+    def wrong(path: Path) -> Iterator[str]:
+        for module in _imports(path):
+            foreign = _top(module) == "provider" and _file_of(module) not in {None, inputs}
+            if foreign or _top(module) == "cli":
+                yield module
+
+    _expect_none(_sources("components"), of=wrong)
 
 
-@pytest.mark.parametrize("path", _sources("planner"), ids=_ids)
-def test_the_planner_knows_only_the_site(path: Path) -> None:
-    ours = {_top(module) for module in _imports(path)} & OURS
-    assert ours <= {"planner", "stack"}
+def test_a_component_opens_no_connection_nor_does_what_it_imports() -> None:
+    def wrong(path: Path) -> Iterator[str]:
+        for file in _reached(path):
+            if _name(file) not in BEHIND_A_FRONT:
+                yield from (f"{_name(file)}: {top}" for top in _tops(file) & OPENS_CONNECTIONS)
+
+    _expect_none(_sources("components"), of=wrong)
+
+
+def test_the_provider_does_not_know_what_is_declared() -> None:
+    declaring = {"components", "planner", "cli"}
+    _expect_none(_sources("provider"), of=lambda path: _tops(path) & declaring)
+
+
+def test_the_planner_knows_only_the_site() -> None:
+    others = OURS - {"planner", "stack"}
+    _expect_none(_sources("planner"), of=lambda path: _tops(path) & others)
 
 
 def test_the_program_is_at_most_twenty_lines_and_imports_what_it_may() -> None:
     program = ROOT / "__main__.py"
     assert len(program.read_text(encoding="utf-8").splitlines()) <= 20
-    ours = {_top(module) for module in _imports(program)} & OURS
-    assert ours <= {"components", "stack", "planner"}
+    assert _tops(program) & OURS <= {"components", "stack", "planner"}
 
 
-@pytest.mark.parametrize("path", _sources("tests"), ids=_ids)
-def test_a_file_with_tests_has_a_name_that_pytest_collects(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    if any(function.name.startswith("test_") for function in functions):
-        assert path.name.startswith("test_")
+def _is_collected(path: Path) -> bool:
+    return path.name.startswith("test_")
 
 
-@pytest.mark.parametrize("path", _sources("tests"), ids=_ids)
-def test_a_file_that_pytest_collects_has_tests(path: Path) -> None:
-    if path.name.startswith("test_"):
-        assert "def test_" in path.read_text(encoding="utf-8")
+def test_a_file_with_tests_has_a_name_that_pytest_collects() -> None:
+    _expect_none(
+        _sources("tests"), of=lambda path: () if _is_collected(path) else _read(path).tests
+    )
+
+
+def test_a_file_that_pytest_collects_has_tests() -> None:
+    empty = [_name(p) for p in _sources("tests") if _is_collected(p) and not _read(p).tests]
+    assert empty == []

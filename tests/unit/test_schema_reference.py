@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -47,6 +48,7 @@ def test_every_part_of_the_site_is_frozen_and_refuses_what_it_does_not_know(
     assert model.model_config["extra"] == "forbid"
 
 
+@cache
 def _validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(json.loads(json_schema()))
 
@@ -91,6 +93,7 @@ TOLD_AS_A_WHOLE = frozenset({"Monitoring", "Alerts", "Route", "OpenWebUi"})
 """Sections that the services read which are not part of this program yet."""
 
 
+@cache
 def _program() -> str:
     folders = ("components", "planner", "cli")
     files = [file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))]

@@ -11,11 +11,6 @@ from stack.paths import ROOT
 from tests.unit.wrapper_checkout import Checkout
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
-
-
 def bundle(folder: Path, *, damaged: bool = False) -> Path:
     """Write a bundle of a few small files."""
     parts = {

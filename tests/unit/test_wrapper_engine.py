@@ -10,11 +10,6 @@ import pytest
 from tests.unit.wrapper_checkout import Checkout
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
-
-
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 20
     while not path.exists():
@@ -22,95 +17,95 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-def test_the_engine_is_built_once_into_the_cache(checkout: Checkout) -> None:
-    done = checkout.run("preview")
+def test_the_engine_is_built_once_into_the_cache(ready: Checkout) -> None:
+    done = ready.run("preview")
     assert done.returncode == 0, done.stderr
     assert "about 6 minutes" in done.stderr
-    (built,) = checkout.engines.glob("pulumi-v3.250.0-*")
+    (built,) = ready.engines.glob("pulumi-v3.250.0-*")
     assert {p.name for p in (built / "bin").iterdir()} == {
         "pulumi",
         "pulumi-language-python",
         "pulumi-language-python-exec",
     }
-    assert checkout.seen_by_cli()["PATH"].split(":")[1] == f"{built}/bin"
-    assert len([c for c in checkout.calls("go") if " build " in f"{c} "]) == 3
-    assert checkout.run("preview").stderr == ""
-    assert not checkout.calls("go")
+    assert ready.seen_by_cli()["PATH"].split(":")[1] == f"{built}/bin"
+    assert len([c for c in ready.calls("go") if " build " in f"{c} "]) == 3
+    assert ready.run("preview").stderr == ""
+    assert not ready.calls("go")
 
 
-def test_changed_modules_build_another_engine(checkout: Checkout) -> None:
-    checkout.run("preview")
-    with (checkout.root / "engine" / "lang" / "go.mod").open("a") as file:
+def test_changed_modules_build_another_engine(ready: Checkout) -> None:
+    ready.run("preview")
+    with (ready.root / "engine" / "lang" / "go.mod").open("a") as file:
         file.write("// another\n")
-    checkout.run("preview")
-    assert len(list(checkout.engines.glob("pulumi-*"))) == 2
+    ready.run("preview")
+    assert len(list(ready.engines.glob("pulumi-*"))) == 2
 
 
-def test_an_official_pulumi_that_is_new_enough_is_used(checkout: Checkout) -> None:
-    folder = checkout.install_pulumi("v3.251.1")
-    done = checkout.run("preview", OFFICIAL_PLUGIN="1")
+def test_an_official_pulumi_that_is_new_enough_is_used(ready: Checkout) -> None:
+    folder = ready.install_pulumi("v3.251.1")
+    done = ready.run("preview", OFFICIAL_PLUGIN="1")
     assert done.returncode == 0, done.stderr
     assert f"using {folder}/pulumi (v3.251.1)" in done.stderr
-    path = checkout.seen_by_cli()["PATH"].split(":")
-    assert path[:2] == [f"{checkout.root}/.venv/bin", str(folder)]
-    assert not checkout.calls("go")
+    path = ready.seen_by_cli()["PATH"].split(":")
+    assert path[:2] == [f"{ready.root}/.venv/bin", str(folder)]
+    assert not ready.calls("go")
 
 
-def test_the_version_of_an_official_pulumi_is_asked_once(checkout: Checkout) -> None:
-    checkout.install_pulumi("v3.250.0")
-    checkout.run("preview", OFFICIAL_PLUGIN="1")
-    checkout.calls()
-    assert checkout.run("preview").stderr == ""
-    assert not checkout.calls("pulumi")
+def test_the_version_of_an_official_pulumi_is_asked_once(ready: Checkout) -> None:
+    ready.install_pulumi("v3.250.0")
+    ready.run("preview", OFFICIAL_PLUGIN="1")
+    ready.calls()
+    assert ready.run("preview").stderr == ""
+    assert not ready.calls("pulumi")
 
 
 @pytest.mark.parametrize("version", ["v3.249.9", "v2.300.0", "nonsense"])
-def test_an_older_pulumi_is_told_and_not_used(checkout: Checkout, version: str) -> None:
-    checkout.install_pulumi(version)
-    done = checkout.run("preview")
+def test_an_older_pulumi_is_told_and_not_used(ready: Checkout, version: str) -> None:
+    ready.install_pulumi(version)
+    done = ready.run("preview")
     assert done.returncode == 0, done.stderr
     assert f"is {version}, older than the v3.250.0" in done.stderr
-    assert "pulumi-v3.250.0-" in checkout.seen_by_cli()["PATH"].split(":")[1]
+    assert "pulumi-v3.250.0-" in ready.seen_by_cli()["PATH"].split(":")[1]
 
 
-def test_a_pulumi_without_its_language_host_is_not_used(checkout: Checkout) -> None:
-    checkout.install_pulumi("v3.300.0", language_host=False)
-    assert "no pulumi-language-python beside it" in checkout.run("preview").stderr
+def test_a_pulumi_without_its_language_host_is_not_used(ready: Checkout) -> None:
+    ready.install_pulumi("v3.300.0", language_host=False)
+    assert "no pulumi-language-python beside it" in ready.run("preview").stderr
 
 
-def test_a_failed_build_leaves_nothing_and_tells_why(checkout: Checkout) -> None:
-    done = checkout.run("preview", BROKEN_GO="1")
+def test_a_failed_build_leaves_nothing_and_tells_why(ready: Checkout) -> None:
+    done = ready.run("preview", BROKEN_GO="1")
     assert done.returncode == 1
     assert "dial tcp: no such host" in done.stderr
     assert "GOPROXY" in done.stderr or "module proxy" in done.stderr
-    assert not list(checkout.engines.glob("[pb]u*"))
-    assert checkout.run("preview").returncode == 0
+    assert not list(ready.engines.glob("[pb]u*"))
+    assert ready.run("preview").returncode == 0
 
 
-def test_a_killed_build_is_taken_up_by_the_next_run(checkout: Checkout) -> None:
-    process = checkout.start("preview", SLOW_GO="5")
-    wait_for(checkout.base / "calls.go-at-work")
+def test_a_killed_build_is_taken_up_by_the_next_run(ready: Checkout) -> None:
+    process = ready.start("preview", SLOW_GO="5")
+    wait_for(ready.base / "calls.go-at-work")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(20)
-    assert not list(checkout.engines.glob("pulumi-*"))
-    assert checkout.run("preview").returncode == 0
-    assert len(list(checkout.engines.iterdir())) == 3  # the lock, the engine, the plugin
+    assert not list(ready.engines.glob("pulumi-*"))
+    assert ready.run("preview").returncode == 0
+    assert len(list(ready.engines.iterdir())) == 3  # the lock, the engine, the plugin
 
 
-def test_two_runs_at_once_build_one_engine(checkout: Checkout) -> None:
-    checkout.run("doctor")
-    checkout.calls()
-    first = checkout.start("preview", SLOW_GO="0.3")
-    wait_for(checkout.base / "calls.go-at-work")
-    second = checkout.run("preview")
+def test_two_runs_at_once_build_one_engine(ready: Checkout) -> None:
+    ready.run("doctor")
+    ready.calls()
+    first = ready.start("preview", SLOW_GO="0.3")
+    wait_for(ready.base / "calls.go-at-work")
+    second = ready.run("preview")
     first.communicate(timeout=30)
     assert (first.returncode, second.returncode) == (0, 0)
     assert "another run is at building the engine; waiting" in second.stderr
-    builds = [call for call in checkout.calls("go build") if "cmd/pulumi-" not in call]
+    builds = [call for call in ready.calls("go build") if "cmd/pulumi-" not in call]
     assert len([call for call in builds if call.endswith("cmd/pulumi")]) == 1
 
 
-def test_commands_that_need_no_engine_build_none(checkout: Checkout) -> None:
+def test_commands_that_need_no_engine_build_none(ready: Checkout) -> None:
     for command in (
         ["--help"],
         ["doctor"],
@@ -119,45 +114,45 @@ def test_commands_that_need_no_engine_build_none(checkout: Checkout) -> None:
         ["test", "unit"],
         ["up", "--help"],
     ):
-        assert checkout.run(*command).returncode == 0
-    assert not checkout.calls("go")
+        assert ready.run(*command).returncode == 0
+    assert not ready.calls("go")
 
 
-def test_the_official_command_plugin_is_asked_for_first(checkout: Checkout) -> None:
-    done = checkout.run("preview", OFFICIAL_PLUGIN="1")
+def test_the_official_command_plugin_is_asked_for_first(ready: Checkout) -> None:
+    done = ready.run("preview", OFFICIAL_PLUGIN="1")
     assert done.returncode == 0, done.stderr
-    assert not list(checkout.engines.glob("command-*"))
-    checkout.calls()
-    assert checkout.run("preview").stderr == ""
+    assert not list(ready.engines.glob("command-*"))
+    ready.calls()
+    assert ready.run("preview").stderr == ""
 
 
 def test_our_command_plugin_is_used_where_the_official_one_is_away_and_that_is_told(
-    checkout: Checkout,
+    ready: Checkout,
 ) -> None:
-    done = checkout.run("preview")
+    done = ready.run("preview")
     assert "using Rackform's own" in done.stderr
-    assert "--file" in checkout.calls("pulumi plugin install")[1]
-    assert checkout.run("preview").stderr == ""
-    assert not checkout.calls("pulumi")
+    assert "--file" in ready.calls("pulumi plugin install")[1]
+    assert ready.run("preview").stderr == ""
+    assert not ready.calls("pulumi")
 
 
-def test_a_changed_plugin_of_ours_is_installed_again(checkout: Checkout) -> None:
-    checkout.run("preview")
-    checkout.calls()
-    with (checkout.root / "engine" / "command" / "main.go").open("a") as file:
+def test_a_changed_plugin_of_ours_is_installed_again(ready: Checkout) -> None:
+    ready.run("preview")
+    ready.calls()
+    with (ready.root / "engine" / "command" / "main.go").open("a") as file:
         file.write("// another\n")
-    checkout.run("preview")
-    (installed,) = checkout.calls("pulumi plugin install")
+    ready.run("preview")
+    (installed,) = ready.calls("pulumi plugin install")
     assert "--file" in installed
     assert "--reinstall" in installed
 
 
 def test_go_from_the_index_is_fetched_where_there_is_none_and_removed_when_all_is_built(
-    checkout: Checkout,
+    ready: Checkout,
 ) -> None:
-    go = (checkout.bin / "go").read_text()
-    (checkout.bin / "go").unlink()
-    checkout.put(checkout.fakes / "go", go)
+    go = (ready.bin / "go").read_text()
+    (ready.bin / "go").unlink()
+    ready.put(ready.fakes / "go", go)
     fetch = """#!/bin/sh
 echo "uv $*" >>"$CALLS"
 while [ $# -gt 0 ]; do
@@ -165,43 +160,42 @@ while [ $# -gt 0 ]; do
   shift
 done
 """
-    checkout.put(checkout.fakes / "uv", fetch)
-    done = checkout.run("preview")
+    ready.put(ready.root / ".venv" / "bin" / "uv", fetch)
+    done = ready.run("preview")
     assert done.returncode == 0, done.stderr
-    assert any("requirements-go.txt" in call for call in checkout.calls("uv"))
-    assert not (checkout.engines / "go").exists()
+    assert any("requirements-go.txt" in call for call in ready.calls("uv"))
+    assert not (ready.engines / "go").exists()
 
 
-def test_a_disk_that_is_too_full_is_told_before_the_build(checkout: Checkout) -> None:
-    checkout.run("doctor")
-    (checkout.bin / "df").unlink()
-    checkout.put(checkout.bin / "df", "#!/bin/sh\necho head\necho dev 9 9 321 9% /\n")
-    done = checkout.run("preview")
+def test_a_disk_that_is_too_full_is_told_before_the_build(ready: Checkout) -> None:
+    ready.run("doctor")
+    ready.put(ready.bin / "df", "#!/bin/sh\necho head\necho dev 9 9 321 9% /\n")
+    done = ready.run("preview")
     assert done.returncode == 1
     assert "321 MiB free" in done.stderr
     assert "RACKFORM_ENGINE" in done.stderr
-    assert not checkout.calls("go build")
+    assert not ready.calls("go build")
 
 
-def test_an_interrupt_while_building_cleans_up_and_says_so(checkout: Checkout) -> None:
-    process = checkout.start("preview", SLOW_GO="20")
-    wait_for(checkout.base / "calls.go-at-work")
+def test_an_interrupt_while_building_cleans_up_and_says_so(ready: Checkout) -> None:
+    process = ready.start("preview", SLOW_GO="20")
+    wait_for(ready.base / "calls.go-at-work")
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode != 0
     assert "Run the same command again" in err
-    assert [p.name for p in checkout.engines.iterdir()] == ["lock"]
+    assert [p.name for p in ready.engines.iterdir()] == ["lock"]
 
 
 def test_the_official_plugin_is_asked_for_again_when_the_choice_is_removed(
-    checkout: Checkout,
+    ready: Checkout,
 ) -> None:
-    checkout.run("preview")
-    checkout.calls()
-    choice = checkout.state / "command-plugin"
+    ready.run("preview")
+    ready.calls()
+    choice = ready.state / "command-plugin"
     choice.unlink()
-    assert "using Rackform's own" in checkout.run("preview").stderr
-    assert "--reinstall" in checkout.calls("pulumi plugin install")[0]
+    assert "using Rackform's own" in ready.run("preview").stderr
+    assert "--reinstall" in ready.calls("pulumi plugin install")[0]
     choice.unlink()
-    assert "using Rackform's own" not in checkout.run("preview", OFFICIAL_PLUGIN="1").stderr
+    assert "using Rackform's own" not in ready.run("preview", OFFICIAL_PLUGIN="1").stderr
     assert choice.read_text() == "official\n"

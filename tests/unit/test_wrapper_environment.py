@@ -5,16 +5,10 @@ import signal
 import stat
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.unit.wrapper_checkout import Checkout, shell
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
 
 
 def test_the_first_run_makes_the_environment_and_the_second_makes_nothing(
@@ -29,12 +23,12 @@ def test_the_first_run_makes_the_environment_and_the_second_makes_nothing(
     assert checkout.calls() == ["venv-python -P -m cli doctor"]
 
 
-def test_a_run_with_nothing_to_do_costs_little(checkout: Checkout) -> None:
-    checkout.run("env")
+def test_a_run_with_nothing_to_do_costs_little(ready: Checkout) -> None:
+    ready.run("env")
     costs = []
     for _ in range(3):
         began = time.monotonic()
-        checkout.run("up", "--stack", "real")
+        ready.run("up", "--stack", "real")
         costs.append(time.monotonic() - began)
     assert min(costs) < 0.5
 
@@ -113,12 +107,12 @@ def test_a_failed_installation_shows_the_log_and_is_repaired(checkout: Checkout)
     assert checkout.run("doctor").returncode == 0
 
 
-def test_changed_requirements_are_installed(checkout: Checkout) -> None:
-    checkout.run("doctor")
-    checkout.calls()
-    (checkout.root / "requirements.txt").write_text("# more\n")
-    checkout.run("doctor")
-    assert len(checkout.calls("uv")) == 1
+def test_changed_requirements_are_installed(ready: Checkout) -> None:
+    ready.run("doctor")
+    ready.calls()
+    (ready.root / "requirements.txt").write_text("# more\n")
+    ready.run("doctor")
+    assert len(ready.calls("uv")) == 1
 
 
 def test_a_moved_checkout_gets_a_new_environment(checkout: Checkout) -> None:
@@ -131,12 +125,12 @@ def test_a_moved_checkout_gets_a_new_environment(checkout: Checkout) -> None:
     assert any("-m venv" in call for call in checkout.calls("python3"))
 
 
-def test_env_prints_exports_that_a_shell_reads_back(checkout: Checkout) -> None:
-    done = checkout.run("env")
+def test_env_prints_exports_that_a_shell_reads_back(ready: Checkout) -> None:
+    done = ready.run("env")
     assert done.returncode == 0, done.stderr
     made = shell(done.stdout)
-    state = checkout.state
-    assert made["PATH"].startswith(f"{checkout.root}/.venv/bin:{checkout.engines}/pulumi-v3")
+    state = ready.state
+    assert made["PATH"].startswith(f"{ready.root}/.venv/bin:{ready.engines}/pulumi-v3")
     assert made["PULUMI_HOME"] == f"{state}/pulumi-home"
     assert made["PULUMI_BACKEND_URL"] == f"file://{state}/pulumi"
     assert made["PULUMI_SKIP_UPDATE_CHECK"] == "true"
@@ -144,37 +138,37 @@ def test_env_prints_exports_that_a_shell_reads_back(checkout: Checkout) -> None:
     assert made["RACKFORM_STATE"] == str(state)
 
 
-def test_the_path_does_not_grow_when_env_is_read_twice(checkout: Checkout) -> None:
-    first = shell(checkout.run("env").stdout)["PATH"]
-    assert shell(checkout.run("env", PATH=first).stdout)["PATH"] == first
+def test_the_path_does_not_grow_when_env_is_read_twice(ready: Checkout) -> None:
+    first = shell(ready.run("env").stdout)["PATH"]
+    assert shell(ready.run("env", PATH=first).stdout)["PATH"] == first
 
 
-def test_the_passphrase_is_made_once_for_its_owner_only(checkout: Checkout) -> None:
-    checkout.run("doctor")
-    file = checkout.state / "passphrase"
+def test_the_passphrase_is_made_once_for_its_owner_only(ready: Checkout) -> None:
+    ready.run("doctor")
+    file = ready.state / "passphrase"
     text = file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(bytes.fromhex(text)) == 32
-    checkout.run("doctor")
+    ready.run("doctor")
     assert file.read_text() == text
-    assert [p.name for p in checkout.state.glob("passphrase*")] == ["passphrase"]
+    assert [p.name for p in ready.state.glob("passphrase*")] == ["passphrase"]
 
 
-def test_an_empty_passphrase_is_not_overwritten(checkout: Checkout) -> None:
-    checkout.state.mkdir()
-    (checkout.state / "passphrase").touch()
-    done = checkout.run("doctor")
+def test_an_empty_passphrase_is_not_overwritten(ready: Checkout) -> None:
+    ready.state.mkdir()
+    (ready.state / "passphrase").touch()
+    done = ready.run("doctor")
     assert done.returncode == 2
     assert "passphrase" in done.stderr
-    assert (checkout.state / "passphrase").read_text() == ""
+    assert (ready.state / "passphrase").read_text() == ""
 
 
-def test_the_user_s_own_backend_and_passphrase_are_respected(checkout: Checkout) -> None:
-    checkout.run("doctor", PULUMI_BACKEND_URL="s3://rack", PULUMI_CONFIG_PASSPHRASE="")
-    seen = checkout.seen_by_cli()
+def test_the_user_s_own_backend_and_passphrase_are_respected(ready: Checkout) -> None:
+    ready.run("doctor", PULUMI_BACKEND_URL="s3://rack", PULUMI_CONFIG_PASSPHRASE="")
+    seen = ready.seen_by_cli()
     assert seen["PULUMI_BACKEND_URL"] == "s3://rack"
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in seen
-    assert not (checkout.state / "passphrase").exists()
+    assert not (ready.state / "passphrase").exists()
 
 
 def test_the_state_can_be_elsewhere(checkout: Checkout) -> None:
@@ -197,46 +191,46 @@ def test_without_home_a_sentence(checkout: Checkout) -> None:
     assert "HOME" in done.stderr
 
 
-def test_packages_of_the_twin_are_named_and_installed_for_up(checkout: Checkout) -> None:
-    done = checkout.run("up")
+def test_packages_of_the_twin_are_named_and_installed_for_up(ready: Checkout) -> None:
+    done = ready.run("up")
     assert done.returncode == 0, done.stderr
     assert "systemd-container" in done.stderr
-    calls = checkout.calls("apt-get")
+    calls = ready.calls("apt-get")
     assert [call.split()[-1] for call in calls[:1]] == ["update"]
     assert "systemd-container" in calls[1]
     assert "--no-install-recommends" in calls[1]
-    checkout.run("up")
-    assert not checkout.calls("apt-get")
+    ready.run("up")
+    assert not ready.calls("apt-get")
 
 
 @pytest.mark.parametrize(
     "command", [["up", "--stack", "real"], ["up", "--help"], ["doctor"], ["test", "unit"], ["env"]]
 )
-def test_other_commands_ask_for_no_package(checkout: Checkout, command: list[str]) -> None:
-    assert checkout.run(*command).returncode == 0
-    assert not checkout.calls("apt-get")
+def test_other_commands_ask_for_no_package(ready: Checkout, command: list[str]) -> None:
+    assert ready.run(*command).returncode == 0
+    assert not ready.calls("apt-get")
 
 
-def test_without_root_the_packages_command_is_told(checkout: Checkout) -> None:
-    done = checkout.run("up", FAKE_UID="1000")
+def test_without_root_the_packages_command_is_told(ready: Checkout) -> None:
+    done = ready.run("up", FAKE_UID="1000")
     assert done.returncode == 2
     assert "sudo apt-get install -y --no-install-recommends systemd-container" in done.stderr
-    assert not checkout.calls("apt-get")
+    assert not ready.calls("apt-get")
 
 
-def test_an_interrupted_dpkg_is_finished_first(checkout: Checkout) -> None:
-    (checkout.base / "calls.interrupted").touch()
-    done = checkout.run("up")
+def test_an_interrupted_dpkg_is_finished_first(ready: Checkout) -> None:
+    (ready.base / "calls.interrupted").touch()
+    done = ready.run("up")
     assert done.returncode == 0, done.stderr
     assert "interrupted" in done.stderr
-    calls = [c for c in checkout.calls() if c.startswith(("apt-get", "dpkg"))]
+    calls = [c for c in ready.calls() if c.startswith(("apt-get", "dpkg"))]
     assert calls.index("dpkg --configure -a") < next(
         n for n, call in enumerate(calls) if " install " in call
     )
 
 
-def test_a_mirror_that_is_away_is_told(checkout: Checkout) -> None:
-    done = checkout.run("up", NO_MIRROR="1")
+def test_a_mirror_that_is_away_is_told(ready: Checkout) -> None:
+    done = ready.run("up", NO_MIRROR="1")
     assert done.returncode == 1
     assert "E: Failed to fetch" in done.stderr
     assert "sources.list" in done.stderr

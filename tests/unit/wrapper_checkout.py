@@ -1,5 +1,6 @@
 """A checkout of the wrapper whose Python, Go, Pulumi and apt are fakes that note their calls."""
 
+import hashlib
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ touch tr uname xargs
 """
 
 PYTHON = """#!/bin/sh
-echo "$(basename "$0") $*" >>"$CALLS"
+echo "${0##*/} $*" >>"$CALLS"
 case "$*" in
   *version_info*) echo "$FAKE_PYTHON" ;;
   *"import ensurepip"*) [ -z "$NO_ENSUREPIP" ] || [ -e "$CALLS.venv-package" ] ;;
@@ -30,8 +31,8 @@ echo "venv-python $*" >>"$CALLS"
 case "$*" in
   *"-m pip install"*)
     [ -z "$NO_INDEX" ] || { echo "no route to the index"; exit 1; }
-    cp "$FAKES/uv" "$(dirname "$0")/uv" ;;
-  "-P -m cli "*) shift 3; echo "cli: $*"; env | sort >"$CALLS.env" ;;
+    cp "$FAKES/uv" "${0%/*}/uv" ;;
+  "-P -m cli "*) shift 3; echo "cli: $*"; env >"$CALLS.env" ;;
 esac
 """
 UV = """#!/bin/sh
@@ -83,20 +84,26 @@ DPKG_QUERY = """#!/bin/sh
 ID = '#!/bin/sh\necho "${FAKE_UID:-0}"\n'
 
 
+def link_tools(folder: Path) -> Path:
+    """Fill a folder with the real tools that the wrapper may use, and nothing else."""
+    for tool in TOOLS.split():
+        found = shutil.which(tool, path="/usr/bin:/bin:/usr/sbin:/sbin")
+        assert found, tool
+        (folder / tool).symlink_to(found)
+    return folder
+
+
 @dataclass
 class Checkout:
     """One checkout under `base`, in a folder whose name holds a space and a quote."""
 
     base: Path
+    tools: Path
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for folder in (self.bin, self.fakes, self.home, self.root):
             folder.mkdir(parents=True)
-        for tool in TOOLS.split():
-            found = shutil.which(tool, path="/usr/bin:/bin:/usr/sbin:/sbin")
-            assert found, tool
-            (self.bin / tool).symlink_to(found)
         for name, text in {
             "python3": PYTHON,
             "go": GO,
@@ -117,13 +124,24 @@ class Checkout:
         (self.root / "stack" / "Pulumi.lab.yaml").write_text("config:\n  s:\n    twin: true\n")
         (self.root / "stack" / "Pulumi.real.yaml").write_text("config:\n  s:\n    twin: false\n")
         self.env = {
-            "PATH": str(self.bin),
+            "PATH": f"{self.bin}:{self.tools}",
             "HOME": str(self.home),
             "CALLS": str(self.base / "calls"),
             "FAKES": str(self.fakes),
             "FAKE_PYTHON": "3.11",
             "DPKG_ADMINDIR": str(self.base / "dpkg"),
         }
+
+    def make_environment(self) -> None:
+        """Put the Python environment there that the first run would make."""
+        venv, sums = self.root / ".venv", hashlib.sha256()
+        self.put(venv / "bin" / "python", VENV_PYTHON)
+        self.put(venv / "bin" / "uv", UV)
+        (venv / "bin" / "activate").write_text(f"VIRTUAL_ENV='{venv}'\n")
+        for name in ("requirements-bootstrap", "requirements", "requirements-test"):
+            sums.update((self.root / f"{name}.txt").read_bytes())
+        sums.update(str(venv).encode())
+        (venv / "stamp").write_text(f"{sums.hexdigest()}\n")
 
     @staticmethod
     def put(path: Path, text: str) -> None:
@@ -172,7 +190,7 @@ class Checkout:
         self.put(folder / "pulumi", PULUMI)
         if language_host:
             self.put(folder / "pulumi-language-python", "")
-        self.env |= {"FAKE_PULUMI": version, "PATH": f"{folder}:{self.bin}"}
+        self.env |= {"FAKE_PULUMI": version, "PATH": f"{folder}:{self.env['PATH']}"}
         return folder
 
     def start(self, *arguments: str, **env: str) -> "subprocess.Popen[str]":
