@@ -71,7 +71,7 @@ class Edge(Settings):
         description="Requests a minute that each API key is good for; no limit if not given.",
     )
     wait_s: Whole = Field(
-        default=60,
+        default=120,
         ge=0,
         le=3600,
         description="How long a request waits for a model that is being upgraded or recovers, in"

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from testinfra.host import Host
 
 from stack.expectations import ExpectedHost
@@ -18,6 +19,7 @@ def test_the_declared_containers_run_from_their_images(host: Host, expected: Exp
     assert running == expected.containers
 
 
+@pytest.mark.settled
 def test_no_other_container_runs(host: Host, expected: ExpectedHost) -> None:
     names = host.check_output("docker ps --format '{{.Names}}'").split()
     assert set(names) == set(expected.containers)
