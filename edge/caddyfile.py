@@ -223,6 +223,9 @@ def _api(door: Door, offers: Sequence[Offer]) -> str:
 				flush_interval -1
 				lb_try_duration {door.wait_s}s
 				lb_try_interval 250ms
+				transport http {{
+					keepalive off
+				}}
 				header_up -Authorization
 				header_up -{KEY_HEADER}
 			}}
