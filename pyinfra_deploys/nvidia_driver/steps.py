@@ -4,6 +4,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.operation import OperationMeta
 
 from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
+from pyinfra_deploys.operations.before import BOOT_IMAGE
 from pyinfra_deploys.operations.change import changed
 from pyinfra_deploys.operations.driver import (
     expect_a_clear_field,
@@ -29,6 +30,7 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
         name="nouveau stays off",
         path="/etc/modprobe.d/rackform-nouveau.conf",
         content="blacklist nouveau\noptions nouveau modeset=0\n",
+        reader=BOOT_IMAGE,
     )
     refresh_initramfs(name="nouveau is out of the boot image", refresh_if=changed(nouveau))
     packages = install_exact(

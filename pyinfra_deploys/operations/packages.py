@@ -1,11 +1,13 @@
 """Debian packages that are present, whatever their version."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from pyinfra_deploys.operations import before
+from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.facts import InstalledPackages
 from pyinfra_deploys.operations.script import Script
 
@@ -28,12 +30,21 @@ INSTALL = (
 
 
 @operation()
-def install_packages(packages: list[str]) -> Generator[StringCommand, None, None]:
-    present = host.get_fact(InstalledPackages, names=sorted(packages)) if packages else set()
+def install_packages(
+    packages: list[str], *, units: Sequence[str] = (), unless: Sequence[str] = ()
+) -> Generator[StringCommand, None, None]:
+    """Install what is missing; nothing is removed for it.
+
+    `units` are those that the packages bring and start; with one of `unless` installed, these
+    packages aren't needed.
+    """
+    names = sorted({*packages, *unless})
+    present = host.get_fact(InstalledPackages, names=names) if names else set()
     missing = sorted(set(packages) - present)
-    if not missing:
+    if not missing or present & set(unless):
         host.noop("all packages are installed")
         return
     yield REPAIR
     yield REFRESH
-    yield StringCommand(INSTALL, *(QuoteString(name) for name in missing))
+    install = StringCommand(f"{INSTALL} --no-remove", *(QuoteString(name) for name in missing))
+    yield Recorded(install, before.packages(*missing), before.units(*units))
