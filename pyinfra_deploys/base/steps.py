@@ -13,6 +13,7 @@ from pyinfra_deploys.operations.marks import with_block
 from pyinfra_deploys.operations.packages import install_packages
 from pyinfra_deploys.operations.service import run_service
 from pyinfra_deploys.operations.sysctl import set_sysctls
+from pyinfra_deploys.operations.systems import this_system
 from pyinfra_deploys.operations.timezone import set_timezone
 from pyinfra_deploys.templating import render
 
@@ -23,6 +24,7 @@ OTHER_CLOCKS = ["chrony", "ntp", "ntpsec", "openntpd"]
 
 @deploy("base")
 def base(settings: BaseSettings) -> None:
+    this_system()  # an unknown one is refused before anything changes
     time_sync = settings.time_sync and not host.get_fact(InstalledPackages, names=OTHER_CLOCKS)
     install_packages(
         name="Packages",

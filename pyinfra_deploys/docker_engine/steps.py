@@ -11,6 +11,7 @@ from pyinfra_deploys.operations.change import changed
 from pyinfra_deploys.operations.files import edit_file, write_file
 from pyinfra_deploys.operations.packages import install_packages
 from pyinfra_deploys.operations.service import run_service
+from pyinfra_deploys.operations.systems import this_system
 
 DAEMON = "/etc/docker/daemon.json"
 UNIT = "docker.service"
@@ -67,7 +68,7 @@ def docker_engine(settings: DockerEngineSettings) -> None:
         )
     package = install_packages(
         name="Docker Engine",
-        packages=[settings.package],
+        packages=[settings.package] if settings.package else list(this_system().docker),
         units=["containerd.service", UNIT, "docker.socket"],
         unless=OTHER_ENGINES,
     )

@@ -11,7 +11,8 @@ from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.facts import InstalledPackages
 from pyinfra_deploys.operations.script import Script
 
-# Nobody is there to answer a question, and another apt may be at work on the host.
+# Nobody is there to answer a question, and another apt may be at work on the host. Ubuntu's
+# needrestart would restart services of its own accord.
 REPAIR = Script(
     "finish an interrupted dpkg, if there is one",
     '[ -z "$(ls -A /var/lib/dpkg/updates)" ] || for i in $(seq 300); do'
@@ -24,7 +25,7 @@ REFRESH = Script(
     " sleep 2; done; exit 1",
 )
 INSTALL = (
-    "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends"
+    "DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y --no-install-recommends"
     " -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold install"
 )
 

@@ -1,0 +1,58 @@
+"""A host of the twin that runs Debian 13: every deploy converges it, and again changes nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from discover.ask import ask
+from lab import nodes, switch
+from lab import twin as twins
+from pyinfra_deploys.client import HostWorker
+from remote import ssh
+from remote.connection import Connection
+from remote.errors import RackformError
+from stack.paths import ROOT
+from stack.schema import TwinSystem
+from tests.lab.test_nodes import Lab
+from tests.lab.test_restore import DEPLOYS, RESTORE, found
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    made = Lab(tmp_path_factory.mktemp("state"), TwinSystem.DEBIAN_13.image_variant)
+    try:
+        twins.claim(made.twin, ROOT)
+    except RackformError as error:
+        pytest.skip(str(error))
+    try:
+        switch.create(made.twin, made.tor)
+        yield nodes.create(made.twin, made.specs[0])
+    finally:
+        twins.down(made.twin, keep_images=False)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[HostWorker]:
+    with HostWorker() as it:
+        it.start()
+        yield it
+
+
+def test_a_host_of_debian_13_is_converged_and_given_back(
+    host: Connection, worker: HostWorker
+) -> None:
+    before = found(host)
+    worker.apply(host, DEPLOYS)
+    assert worker.plan(host, DEPLOYS) == []
+
+    seen = ask(host)
+    assert (seen.os_id, seen.os_version) == ("debian", "13")
+    assert ssh.run(host, "docker info --format '{{.LiveRestoreEnabled}}'").stdout == "true\n"
+    assert ssh.run(host, "cat /sys/class/net/fab0/mtu").stdout == "4200\n"
+    failed = "systemctl list-units --state=failed --no-legend --plain"
+    assert ssh.run(host, failed).stdout == ""
+
+    worker.apply(host, RESTORE)
+    assert found(host) == before
