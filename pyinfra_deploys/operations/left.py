@@ -63,7 +63,9 @@ class LeftBehind(FactBase[Left]):
 def told(found: Left, packages: Sequence[Entry], registry: str | None) -> list[str]:
     """Return a line for each kind of thing that stays, and how to be rid of it."""
     lines = []
-    installed = [each for each in packages if (each.get("was"), each.get("now")) == _INSTALLED]
+    installed = [
+        each for each in packages if each.get("now") == _INSTALLED and each.get("was") != _INSTALLED
+    ]
     if installed:
         names = " ".join(sorted(each.target for each in installed))
         size = sum(int(each.get("kib") or 0) for each in installed)
@@ -74,7 +76,8 @@ def told(found: Left, packages: Sequence[Entry], registry: str | None) -> list[s
     lines += [
         f"package {each.target} {each.get('now-version')}, which was {each.get('version')}"
         for each in packages
-        if each.get("was") == "installed" and each.get("now-version") != each.get("version")
+        if each.get("was") == each.get("now") == _INSTALLED
+        and each.get("now-version") != each.get("version")
     ]
     ours = [image for image in found.images if registry and f"{registry}/" in image[0]]
     if ours:
@@ -84,7 +87,7 @@ def told(found: Left, packages: Sequence[Entry], registry: str | None) -> list[s
     return lines
 
 
-_INSTALLED = ("absent", "installed")
+_INSTALLED = "installed"
 
 
 def _size(kib: int) -> str:

@@ -315,14 +315,16 @@ recorded
     packages = [
         entry("package", "docker.io", was="absent", now="installed", kib="102400"),
         entry("package", "jq", was="absent", now="absent"),
+        entry("package", "fping", was="config-files", now="installed", kib="1024"),
+        entry("package", "curl", was="installed", version="8-1", now="absent"),
         entry(
             "package", "nvidia-open", was="installed", version="570-1",
             now="installed", now_version="580-1",
         ),
     ]  # fmt: skip
-    purge = "apt-get purge --autoremove docker.io"
+    purge = "apt-get purge --autoremove docker.io fping"
     assert left.told(found, packages, "10.77.0.11:5000") == [
-        f"packages, 100.0 MiB beside what they need: docker.io ({purge})",
+        f"packages, 101.0 MiB beside what they need: docker.io fping ({purge})",
         "package nvidia-open 580-1, which was 570-1",
         "1 images of 10.77.0.11:5000, 1.0 GiB (docker image rm)",
         "/srv/models/chat, 2.0 GiB (rm -r /srv/models/chat)",
