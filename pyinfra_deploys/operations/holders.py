@@ -33,7 +33,7 @@ class InterfaceHolders(FactBase[Holders]):
         stanza = shlex.quote(
             rf"^[[:space:]]*(auto|allow-[a-z]+|iface)[[:space:]]([^#]*[[:space:]])?{name}([[:space:]]|$)"
         )
-        managed = shlex.quote(f"^{name}:(connect|disconnected|deactivating|need)")
+        managed = shlex.quote(f"^{name}:(connect|disconnected|deactivating|need|unavailable)")
         return (
             "for f in /etc/network/interfaces /etc/network/interfaces.d/*; do"
             f' grep -qsE {stanza} "$f" && echo "ifupdown $f"; done;'

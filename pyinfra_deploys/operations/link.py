@@ -46,14 +46,15 @@ def apply_link(  # noqa: PLR0913 - one argument a setting
     record = before.link(interface)
     if changing:
         yield Recorded(arm(interface, present, files), record)
-    if reload:
-        yield from reread(files)
-    if missing:
-        yield StringCommand("networkctl", "reconfigure", name)
+    # First: with an address the kernel removes those that came after it in its subnet.
     for extra in present.addresses:
         if extra != address:
             drop = StringCommand("ip", "addr", "del", extra, "dev", name, "2>/dev/null || true")
             yield Recorded(drop, record)
+    if reload:
+        yield from reread(files)
+    if missing:
+        yield StringCommand("networkctl", "reconfigure", name)
     if present.mtu_bytes != mtu_bytes:
         yield StringCommand("ip", "link", "set", "dev", name, "mtu", str(mtu_bytes))
     if changing:

@@ -56,6 +56,8 @@ def told_of(entry: Entry) -> str:
     """Return what happens to a file, in words."""
     ends = {"file": "put back as it was", "link": f"a link to {entry.get('link')} again"}
     told = f"{entry.target}: {ends.get(entry.get('was'), 'removed: it was not there')}"
+    if entry.get("reader").endswith(".service"):
+        told += f"; {entry.get('reader')} is restarted"
     if entry.changed_by_hand:
         told += f"; it was changed by hand since, which is kept in {kept_at(entry)}"
     return told

@@ -48,17 +48,21 @@ def restore_network(
     files = [entry for entry in entries if entry.kind == "file"]
     units = [entry for entry in entries if entry.kind == "unit"]
     interfaces = [entry for entry in entries if entry.kind == "link"]
-    for entry in interfaces:
-        present = links.get(entry.target, LinkState(0, up=False, addresses=()))
-        if management_address in {address.split("/")[0] for address in present.addresses}:
-            yield Script(
-                f"{entry.target} stays as it is: the host is reached by it", forgotten(entry)
-            )
-            continue
-        yield from _tried(entry, present, files, units)
-    if not interfaces:  # an `up` ended before any interface was changed
+    there = [entry for entry in interfaces if entry.target in links]
+    reached = [each.target for each in there if _has(links[each.target], management_address)]
+    if reached:
+        told = f"{reached[0]} stays as it is: the host is reached by it"
+        yield Script(told, forgotten(*entries))
+        return
+    for entry in there:
+        yield from _tried(entry, links[entry.target], files, units)
+    if not there:  # an `up` ended before any interface was changed
         yield from _files_and_units(files, units)
-    yield Script("the network is as it was", forgotten(*files, *units) or "true")
+    yield Script("the network is as it was", forgotten(*entries))
+
+
+def _has(link: LinkState, address: str) -> bool:
+    return address in {each.split("/")[0] for each in link.addresses}
 
 
 def _tried(
@@ -72,7 +76,6 @@ def _tried(
     if entry.get("was") == "link":
         yield addresses_back(entry, present)
     yield disarm()
-    yield Script(f"{entry.target}: its record is done with", forgotten(entry))
     name, former = (shlex.quote(each) for each in (entry.target, entry.get("name")))
     if entry.get("was") == "link" and entry.get("name") != entry.target:
         yield Script(

@@ -164,7 +164,6 @@ def test_the_network_goes_back_as_one_trial() -> None:
         "systemctl stop systemd-networkd.service",
         "fab0: addresses 10.99.0.1/24, MTU 1500",
         "the host is reached again: keep the new network",
-        "fab0: its record is done with",
         "fab0 is called ens1f0 again",
         "the network is as it was",
     ]
@@ -173,8 +172,24 @@ def test_the_network_goes_back_as_one_trial() -> None:
 def test_an_interface_by_which_the_host_is_reached_by_now_is_left_alone() -> None:
     assert going_back("10.77.0.11/24") == [
         "fab0 stays as it is: the host is reached by it",
+    ]
+
+
+def test_an_interface_that_never_was_there_needs_no_trial() -> None:
+    never = entry("link", "fab9", was="absent", name="fab9")
+    arguments = {"entries": [never, RECORD[2]], "management_address": MANAGEMENT}
+    assert told(restore_network, {Links: {}}, **arguments) == [
+        f"{NETWORK}: removed: it was not there",
+        "networkctl reload",
         "the network is as it was",
     ]
+
+
+def test_an_address_too_many_goes_before_the_declared_one_comes() -> None:
+    lines = told(apply_link, link(9000, "10.75.0.99/24"), **DECLARED)
+    assert lines.index("networkctl reconfigure fab0") > lines.index(
+        "ip addr del 10.75.0.99/24 dev fab0 2>/dev/null || true"
+    )
 
 
 def test_only_what_belongs_to_the_network_goes_back_with_it() -> None:

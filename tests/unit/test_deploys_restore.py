@@ -275,6 +275,7 @@ def test_docker_is_restarted_only_if_its_file_changes() -> None:
     other = entry("file", path, reader=reader, **same, **{**now, "now_content": "b"})
     (differs,) = commands(restore_file, {}, entry=other)
     assert "systemctl try-restart docker.service" in differs.get_raw_value()
+    assert str(differs) == f"{path}: put back as it was; docker.service is restarted"
 
 
 def test_every_command_that_puts_back_is_valid_shell() -> None:
