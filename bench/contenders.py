@@ -144,7 +144,7 @@ def variables(host: Host) -> dict[str, JsonValue]:
     listed = "ray_non_carry_over_env_vars.json.j2"
     said["nccl_env"]["non_carry_over_text"] = render("nccl_env", listed, checked["nccl_env"])
     docker = DockerEngineSettings.model_validate(host.deploys["docker_engine"])
-    said["docker_engine"]["daemon_text"] = daemon_json(docker)
+    said["docker_engine"]["daemon_text"] = daemon_json("", docker)
     return dict(said)
 
 

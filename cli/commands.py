@@ -54,11 +54,17 @@ def down(
     keep_images: Annotated[
         bool, typer.Option("--keep-images", help="keep the store of images, packages and weights")
     ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="only tell what would go back on real machines")
+    ] = False,
 ) -> None:
-    """Remove the twin and everything it left, or destroy the stack of real machines."""
-    from cli.down import take_down
+    """Remove the twin and everything it left, or give real machines back as they were."""
+    from cli.down import foretell, take_down
 
-    take_down(stack, keep_images=keep_images)
+    if preview:
+        foretell(stack)
+    else:
+        take_down(stack, keep_images=keep_images)
 
 
 @app.command()

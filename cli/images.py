@@ -13,6 +13,8 @@ from stack.errors import InputError
 from stack.load import load_site, read_stack
 from stack.paths import store_dir
 
+DEFAULT = "default"
+
 
 class BuiltLayer(BaseModel):
     """One layer of what `build --json` prints."""
@@ -91,7 +93,7 @@ def build_image(name: str, variant: str | None, stack: str) -> Built:
 
     Args:
         name: folder under `images/`.
-        variant: its first one if not given.
+        variant: `default`, or its first one, if not given.
         stack: its site may name a snapshot mirror.
 
     Raises:
@@ -100,7 +102,7 @@ def build_image(name: str, variant: str | None, stack: str) -> Built:
     """
     variants = builder.variants(known(name))
     if variant is None:
-        variant = variants[0]
+        variant = DEFAULT if DEFAULT in variants else variants[0]
     if variant not in variants:
         raise InputError(f"{name} has no variant {variant}: use one of {', '.join(variants)}")
     snapshot = load_site(read_stack(stack)).images.debian_snapshot

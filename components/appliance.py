@@ -93,14 +93,16 @@ class Appliance(ComponentResource):
         site = self._args.site
         if not site.twin:
             return real_machines(site, self._args.private_key_file)
-        base = oci_image(
-            "node-image", ("node", image_variant(site, "node")), self._sources, self._child
-        )
+        bases = {system: self._node_image(system.image_variant) for system in site.systems}
         return Twin(
             "twin",
-            TwinArgs(site=site, base_digest=base.digest, authorized_key=self._args.authorized_key),
+            TwinArgs(site=site, base_digests=bases, authorized_key=self._args.authorized_key),
             self._child,
         ).machines
+
+    def _node_image(self, variant: str) -> Output[str]:
+        name = "node-image" if variant == "default" else f"node-image-{variant}"
+        return oci_image(name, ("node", variant), self._sources, self._child).digest
 
     def _declare_switches(self) -> dict[str, FabricSwitch]:
         return {

@@ -52,12 +52,13 @@ def closure(site: Site, pins: Mapping[str, str]) -> ClosureNode:
 
 def stack_images(site: Site) -> list[tuple[str, str]]:
     """Return name and variant of every image that a site runs."""
-    images = [*(["node"] if site.twin else []), "vllm", "redis", "registry", "edge"]
+    hosts = [("node", system.image_variant) for system in site.systems if site.twin]
+    images = ["vllm", "redis", "registry", "edge"]
     images += wanted(site)
     if site.monitoring:
         images += [IMAGE, *([GPU_IMAGE] if gpu_nodes(site) and not site.twin else [])]
         images += ["grafana"] if has_lock("grafana") else []
-    return [(image, image_variant(site, image)) for image in images]
+    return [*hosts, *((image, image_variant(site, image)) for image in images)]
 
 
 def image_variant(site: Site, image: str) -> str:

@@ -9,13 +9,14 @@ from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
 from components.resources import ConnectionInput, LabNode, LabSwitch
 from stack.machines import declared
-from stack.schema import Site
+from stack.schema import Site, TwinSystem
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwinArgs:
     site: Site
-    base_digest: Input[str]
+    base_digests: Mapping[TwinSystem, Input[str]]
+    """System → digest of its node image."""
     authorized_key: str
 
 
@@ -54,7 +55,7 @@ class Twin(ComponentResource):
                 f"{node_name}-machine",
                 site=site.name,
                 node_name=node_name,
-                base_digest=args.base_digest,
+                base_digest=args.base_digests[node.system],
                 address=f"{node.address}/{prefix}",
                 cables=site.cables(node_name),
                 memory_gib=node.memory_gib,

@@ -207,12 +207,42 @@ def _doubles(machines: Sequence[Machine]) -> Iterator[Finding]:
         first.setdefault(machine.machine_id, machine)
 
 
+def _adopted(machine: Machine) -> Iterator[Finding]:
+    """Tell what is there already, and what becomes of it."""
+    docker, nic = machine.docker, fabric_nic(machine)
+    if docker and docker.snap:
+        yield _problem(
+            machine,
+            "Docker comes from snap, which keeps its configuration elsewhere: remove it with "
+            "'snap remove docker', and the deploy installs the distribution's",
+        )
+    elif docker:
+        yield _note(
+            machine,
+            f"Docker {docker.version} runs {docker.containers} containers: it is kept and they run "
+            "on; our keys are laid over its daemon.json until 'down'",
+        )
+    if nic and nic.set_up_by:
+        yield _note(
+            machine,
+            f"{nic.name} is set up by {' and '.join(nic.set_up_by)}: an 'up' takes it over with "
+            "what the site declares, and 'down' gives it back",
+        )
+    if nic and machine.ufw:
+        yield _warning(
+            machine,
+            "ufw is on, and would keep the nodes apart on the fabric too: let it in with "
+            f"'ufw allow in on {nic.name}', or turn ufw off: the deploy has a firewall of its own",
+        )
+
+
 _EACH: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     slots,
     health,
     _driver,
     _system,
     _fabric,
+    _adopted,
 )
 _TOGETHER: tuple[Callable[[Sequence[Machine]], Iterator[Finding]], ...] = (
     drivers,

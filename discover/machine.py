@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from discover import gpus as smi
-from discover.model import Disk, Machine, Nic
+from discover.model import Disk, Docker, Machine, Nic
 from fabric import lldp
 from fabric.protocol import Neighbour
 
@@ -53,6 +53,8 @@ def machine(address: str, told: Mapping[str, str], *, now: float | None = None) 
         acs_on=_whole(told.get("acs")) or 0,
         power_supplies=tuple(told.get("power", "").splitlines()),
         default_route=_default_route(told.get("route", "")),
+        docker=_docker(told.get("docker", "")),
+        ufw=bool(told.get("ufw")),
     )
 
 
@@ -82,6 +84,25 @@ def _packages(text: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) == 3 and row[2].startswith(("ii", "hi"))}  # noqa: PLR2004 - name, version, state
 
 
+def _docker(text: str) -> Docker | None:
+    values = dict(line.partition(" ")[::2] for line in text.splitlines())
+    if not values.get("version") and "snap" not in values:
+        return None
+    return Docker(
+        version=values.get("version", ""),
+        containers=_whole(values.get("containers")) or 0,
+        snap="snap" in values,
+    )
+
+
+def _holders(text: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        name, _, holder = line.partition(" ")
+        found[name] = (*found.get(name, ()), holder)
+    return found
+
+
 def _records(text: str) -> list[dict[str, object]]:
     try:
         found = json.loads(text or "[]")
@@ -102,10 +123,12 @@ def _nics(told: Mapping[str, str]) -> Iterable[Nic]:
     pairs = (line.partition(" ") for line in told.get("rdma", "").splitlines())
     rdma = {net: name for name, _, net in pairs}
     heard = lldp.neighbours(told.get("lldp", "")) or _networkctl(told.get("lldp", ""))
+    holders = _holders(told.get("holders", ""))
     for record in _records(told.get("addresses", "")):
         name = str(record.get("ifname"))
         if name in behind:
-            yield _nic(record, behind[name], rdma.get(name), heard.get(name))
+            nic = _nic(record, behind[name], rdma.get(name), heard.get(name))
+            yield nic.model_copy(update={"set_up_by": holders.get(name, ())})
 
 
 def _networkctl(text: str) -> dict[str, list[Neighbour]]:

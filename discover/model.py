@@ -48,6 +48,9 @@ class Nic(_Found):
     pcie_width: int | None = None
     pcie_width_max: int | None = None
     infiniband: bool = False
+    set_up_by: tuple[str, ...] = Field(
+        default=(), description="files, or NetworkManager, that give it its addresses"
+    )
 
 
 class Disk(_Found):
@@ -63,6 +66,14 @@ class Topology(_Found):
     gpus: tuple[str, ...] = ()
     nics: dict[str, str] = Field(default={}, description="NIC0 → mlx5_0")
     links: dict[str, dict[str, str]] = Field(default={}, description="GPU0 → NIC0 → PIX")
+
+
+class Docker(_Found):
+    """Docker Engine that runs on a machine."""
+
+    version: str
+    containers: int = 0
+    snap: bool = False
 
 
 class Machine(_Found):
@@ -97,6 +108,8 @@ class Machine(_Found):
     acs_on: int = Field(default=0, description="PCIe bridges with access control that redirects")
     power_supplies: tuple[str, ...] = ()
     default_route: str | None = None
+    docker: Docker | None = None
+    ufw: bool = Field(default=False, description="Ubuntu's firewall is on")
 
     @property
     def management(self) -> Nic | None:

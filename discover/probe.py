@@ -43,6 +43,14 @@ s rdma; for d in "$sys"/class/infiniband/*; do [ -e "$d/device" ] || continue
 s acs; as_root lspci -vv | grep -c 'ACSCtl:.*\(ReqRedir+\|CmpltRedir+\)'
 s lldp; as_root lldpctl -f json0 || networkctl lldp --no-pager
 s disks; lsblk -J -b -d -o NAME,SIZE,TYPE,ROTA,MODEL
+s docker; as_root docker version -f 'version {{.Server.Version}}'
+  echo "containers $(as_root docker ps -q | wc -l)"; [ -d /snap/docker ] && echo snap
+s holders; for d in "$sys"/class/net/*; do [ -e "$d/device" ] || continue; n=$(basename "$d")
+  as_root grep -lsE "^[[:space:]]*(auto|allow-[a-z]+|iface)[[:space:]].*\b$n\b" \
+    /etc/network/interfaces /etc/network/interfaces.d/* | sed "s|^|$n |"
+  as_root grep -lsE "^[[:space:]]+$n:" /etc/netplan/*.yaml | sed "s|^|$n |"; done
+  nmcli -t -f DEVICE,STATE device | sed -n 's/:connected.*/ NetworkManager/p'
+s ufw; as_root ufw status | grep -x 'Status: active'
 s power; as_root ipmitool sdr type 'Power Supply'
 } 2>/dev/null
 exit 0

@@ -1,7 +1,9 @@
 """Everything that pyinfra holds on one host."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
+
+from pydantic import JsonValue
 
 from provider.inputs import HostStateInputs
 from provider.memo import Memo
@@ -10,6 +12,7 @@ from provider.resource import Context, Draft, Resource, State
 from provider.values import Plain
 from pyinfra_deploys.client import Event, HostWorker, Operation, shared
 from pyinfra_deploys.registry import DEPLOYS
+from remote.errors import RackformError, Unreachable
 
 T = TypeVar("T")
 HostStateState = State[HostStateInputs, HostStateOutputs]
@@ -64,8 +67,25 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
         return self.create(inputs, ctx)[1]
 
     def delete(self, state: HostStateState, ctx: Context) -> None:
-        """Leave the host as it is: what is no longer declared is no longer held, not undone."""
-        ctx.info(f"{state.inputs.connection.name} stays as it is: nothing is uninstalled")
+        """Leave the host as it was found, as far as that is recorded there, and say what stays."""
+        name = state.inputs.connection.name
+
+        def told(event: Event) -> None:
+            if event.state == "started":
+                ctx.progress(f"{name}: putting back: {event.operation}")
+
+        self._plans.forget(key(state.inputs))
+        try:
+            done = self._worker.apply(state.inputs.connection, restoring(state.inputs), told)
+        except RackformError as error:
+            kind = Unreachable if isinstance(error, Unreachable) else RackformError
+            raise kind(
+                f"{name} was not put back as it was: {error}; what was there before is still "
+                f"recorded on it: bring {name} back and run this again, or let go of it, as it "
+                "is, with 'pulumi state delete'"
+            ) from error
+        for line in restored(done.changed):
+            ctx.info(f"{name}: {line}")
 
     def _plan(self, inputs: HostStateInputs) -> list[Operation]:
         deploys = in_order(inputs.deploys)
@@ -79,6 +99,20 @@ def in_order(deploys: Mapping[str, T]) -> dict[str, T]:
     """Return the deploys in the registry's order: the engine hands maps over sorted by name."""
     places = {name: place for place, name in enumerate(DEPLOYS)}
     return {name: deploys[name] for name in sorted(deploys, key=lambda name: places.get(name, -1))}
+
+
+def restoring(inputs: HostStateInputs) -> dict[str, dict[str, JsonValue]]:
+    """Return the deploy that takes back what those of `inputs` changed."""
+    fabric = inputs.deploys.get("fabric_link", {})
+    address = fabric.get("management_address", inputs.connection.address)
+    registry = inputs.deploys.get("docker_engine", {}).get("registry")
+    return {"restore": {"management_address": address, "registry": registry}}
+
+
+def restored(operations: Sequence[Operation]) -> list[str]:
+    """Return what was, or would be, put back and what stays, a line each."""
+    lines = [line for operation in operations for line in operation.commands]
+    return lines or ["stays as it is: no change by Rackform is recorded there"]
 
 
 def key(inputs: HostStateInputs) -> str:

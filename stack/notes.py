@@ -65,8 +65,8 @@ def _on_real_machines(site: "Site") -> Iterator[str]:
         if key and _EXAMPLE_KEY in base64.b64decode(key.partition(" ")[2]):
             yield f"{path}: the template's example, so the machine will be refused"
     for name, node in site.nodes.items():
-        if "memory_gib" in node.model_fields_set:
-            yield f"nodes.{name}.memory_gib: without effect on a real machine"
+        for setting in sorted({"memory_gib", "system"} & node.model_fields_set):
+            yield f"nodes.{name}.{setting}: without effect on a real machine"
 
 
 def _host_keys(site: "Site") -> Iterator[tuple[str, str | None]]:

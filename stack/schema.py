@@ -64,6 +64,17 @@ class Variant(StrEnum):
     CUDA = "cuda"
 
 
+class TwinSystem(StrEnum):
+    """Systems of which there is a node image."""
+
+    DEBIAN_12 = "debian-12"
+    DEBIAN_13 = "debian-13"
+
+    @property
+    def image_variant(self) -> str:
+        return "default" if self is TwinSystem.DEBIAN_12 else self.value
+
+
 class SwitchOs(StrEnum):
     EOS = "eos"
     ONYX = "onyx"
@@ -205,6 +216,10 @@ class Node(Settings):
         le=4096,
         description="Twin only: memory that the node may use at most, in GiB.",
     )
+    system: TwinSystem = Field(
+        default=TwinSystem.DEBIAN_12,
+        description="Twin only: the node's system; a real machine keeps the one that it has.",
+    )
     host_key: HostKey | None = Field(
         default=None,
         description="Public SSH host key ('ssh-ed25519 AAAA…'); needed unless it is a twin.",
@@ -315,7 +330,10 @@ class Images(Settings):
 
 
 class AptRepository(Settings):
-    uri: RepositoryUri = Field(description="Address of the repository or of a mirror of it.")
+    uri: RepositoryUri = Field(
+        description="Address of the repository or of a mirror of it; {system} in it becomes the"
+        " node's own, as NVIDIA writes it: debian12, ubuntu2404."
+    )
     suite: str = Field(default="/", description="Suite; / for a flat repository like NVIDIA's.")
     components: str = Field(default="", description="Components, where there are any.")
     key_file: Path = Field(description="Its public signing key, ASCII-armoured, on this machine.")
@@ -391,6 +409,11 @@ class Site(Settings):
     def workers(self) -> tuple[str, ...]:
         """The names of the nodes whose GPUs serve, in the order of the site."""
         return tuple(name for name, node in self.nodes.items() if Role.WORKER in node.roles)
+
+    @property
+    def systems(self) -> tuple[TwinSystem, ...]:
+        """The systems of a twin's nodes, each once."""
+        return tuple(sorted({node.system for node in self.nodes.values()}))
 
     @property
     def registry_node(self) -> str:

@@ -6,7 +6,7 @@ that proxies and mirrors keep working. No address of a mirror ends in a lock.
 
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from images.builder.lock_model import DebianPackage
@@ -17,6 +17,10 @@ from stack.errors import InputError
 ARCHITECTURE = "amd64"
 UPDATE_TIMEOUT_S = 300
 DOWNLOAD_TIMEOUT_S = 1200
+SUITES = ("bookworm", "trixie")
+"""Debian's suites that images are made of."""
+_SUITE = 2
+"""Where a source's line has its suite, after `deb` and the address."""
 LISTS_BYTES = 40_000_000
 """What the package lists of one suite take, somewhat rounded up."""
 
@@ -45,7 +49,7 @@ class Apt:
         for part in ("lists/partial", "archives/partial", "sources.d"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").write_text("".join(map(_as_installed, without)), encoding="utf-8")
-        (folder / "sources.list").write_text(_sources(suite), encoding="utf-8")
+        (folder / "sources.list").write_text(sources(suite), encoding="utf-8")
         pins = [
             f"Package: {p}\nPin: version {v}\nPin-Priority: 1001\n" for p, v in (keep or {}).items()
         ]
@@ -242,36 +246,44 @@ def _fields(stanza: str) -> Iterable[tuple[str, str]]:
             yield key, value
 
 
-def _sources(suite: str) -> str:
-    """Return the machine's sources for the suite, its updates and its security updates."""
-    suites = {suite, f"{suite}-updates", f"{suite}-security"}
-    lines = []
-    etc = Path("/etc/apt")
+def sources(suite: str, etc: Path = Path("/etc/apt")) -> str:
+    """Return the machine's sources for the suite, its updates and its security updates.
+
+    A mirror of Debian has every suite: one that the machine asks for another is asked for this.
+    """
+    offered = list(_machine_sources(etc))
+    for other in (suite, *(each for each in SUITES if each != suite)):
+        wanted = {f"{other}{part}": f"{suite}{part}" for part in ("", "-updates", "-security")}
+        lines = [
+            re.sub(rf"(?<=\s){named}(?=\s|$)", wanted[named], line)
+            for line, named in offered
+            if named in wanted
+        ]
+        if any(suite in line.split() for line in lines):
+            return "\n".join(lines) + "\n"
+    raise RackformError(
+        f"none of the machine's apt sources has Debian's suite {suite!r}: "
+        "add one to /etc/apt/sources.list.d"
+    )
+
+
+def _machine_sources(etc: Path) -> Iterator[tuple[str, str]]:
+    """Yield every source of the machine as a line, with its suite."""
     for file in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]:
-        if file.exists():
-            lines += [
-                line for line in file.read_text(encoding="utf-8").splitlines()
-                if line.startswith("deb ") and suites & set(line.split())
-            ]  # fmt: skip
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+            words = re.sub(r"\[.*?\]", "", line).split()
+            if words[:1] == ["deb"] and len(words) > _SUITE:
+                yield line, words[_SUITE]
     for file in sorted((etc / "sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", file.read_text(encoding="utf-8")):
             text = "\n".join(li for li in stanza.splitlines() if not li.startswith("#"))
-            lines += _one_line(dict(_fields(text)), suites)
-    if not any(f" {suite} " in line for line in lines):
-        raise RackformError(
-            f"none of the machine's apt sources has Debian's suite {suite!r}: "
-            "add one to /etc/apt/sources.list.d"
-        )
-    return "\n".join(lines) + "\n"
+            yield from _lines(dict(_fields(text)))
 
 
-def _one_line(fields: dict[str, str], suites: set[str]) -> list[str]:
+def _lines(fields: dict[str, str]) -> Iterator[tuple[str, str]]:
     if "deb" not in fields.get("Types", "").split() or fields.get("Enabled") == "no":
-        return []
+        return
     options = f"[signed-by={fields['Signed-By']}] " if "Signed-By" in fields else ""
-    return [
-        f"deb {options}{uri} {suite} {fields.get('Components', '')}"
-        for uri in fields.get("URIs", "").split()
-        for suite in fields.get("Suites", "").split()
-        if suite in suites
-    ]
+    for uri in fields.get("URIs", "").split():
+        for suite in fields.get("Suites", "").split():
+            yield f"deb {options}{uri} {suite} {fields.get('Components', '')}", suite

@@ -34,6 +34,7 @@ class Debian(Declared):
     suite: str = "bookworm"
     method: Method = Method.INSTALL
     packages: list[str]
+    also: list[str] = Field(default=[], description="packages that a variant has beside them")
     without: dict[str, str] = Field(
         default={},
         description="dependency that is left out → why nothing here needs it",

@@ -57,7 +57,8 @@ def _debian(
     with store.locked("apt"):
         apt = Apt(folder, debian.suite, debian.without, before)
         apt.update()
-        packages = apt.resolve(debian.packages, whole_system=debian.method is Method.INSTALL)
+        wanted = [*debian.packages, *debian.also]
+        packages = apt.resolve(wanted, whole_system=debian.method is Method.INSTALL)
         if not tools:
             return packages, []
         return packages, Apt(folder, debian.suite, (), before).resolve(tools, whole_system=False)

@@ -8,7 +8,9 @@ from pyinfra_deploys.model import Settings
 
 
 class DockerEngineSettings(Settings):
-    package: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]*$")] = "docker.io"
+    package: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]*$")] | None = Field(
+        default=None, description="Docker Engine's package; the distribution's own if not given"
+    )
     registry: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:[0-9]+)?$")] | None = (
         Field(default=None, description="host:port of the site's registry")
     )

@@ -1,22 +1,33 @@
 """The operations of `fabric_link`."""
 
+from functools import partial
+
 from pyinfra.api.deploy import deploy
 from pyinfra.api.operation import OperationMeta
+from pyinfra.context import host
 
 from pyinfra_deploys.fabric_link.settings import FabricLinkSettings
 from pyinfra_deploys.operations.card import name_card
 from pyinfra_deploys.operations.change import changed
-from pyinfra_deploys.operations.files import write_file
+from pyinfra_deploys.operations.files import edit_file, write_file
+from pyinfra_deploys.operations.holders import (
+    UNMANAGED,
+    Holders,
+    InterfaceHolders,
+    expect_no_master,
+)
 from pyinfra_deploys.operations.link import apply_link
+from pyinfra_deploys.operations.marks import without_interface
 from pyinfra_deploys.operations.packages import install_packages
 from pyinfra_deploys.operations.roce import expect_roce_tools
 from pyinfra_deploys.operations.service import run_service
 from pyinfra_deploys.templating import render
 
-NETWORK = "/etc/systemd/network/10-rackform-fabric.network"
+# systemd takes the first file that matches, by name: netplan's begin with 10-.
+NETWORK = "/etc/systemd/network/05-rackform-fabric.network"
 DECLARED = "/var/lib/rackform/metrics/fabric.prom"
 """Among the host's metrics: monitoring compares with it, and pings by it."""
-LINK = "/etc/systemd/network/10-rackform-fabric.link"
+LINK = "/etc/systemd/network/05-rackform-fabric.link"
 ROCE, IPOIB = "rackform-roce.service", "rackform-ipoib.service"
 
 
@@ -26,10 +37,14 @@ def fabric_link(settings: FabricLinkSettings) -> None:
         _card(settings)
     if settings.infiniband:
         _infiniband(settings)
+    holders = host.get_fact(InterfaceHolders, interface=settings.interface) or Holders()
+    expect_no_master(settings.interface, holders)
+    taken = _take_over(settings.interface, holders)
     manners = write_file(
         name="systemd-networkd leaves foreign routes alone",
         path="/etc/systemd/networkd.conf.d/10-rackform.conf",
         content=render("fabric_link", "networkd.conf.j2", settings),
+        reader="systemd-networkd.service",
     )
     network = write_file(
         name=f"{settings.interface} at boot",
@@ -38,7 +53,12 @@ def fabric_link(settings: FabricLinkSettings) -> None:
         keep_former=True,
     )
     run_service(
-        name="systemd-networkd", unit="systemd-networkd.service", restart_if=changed(manners)
+        name="systemd-networkd",
+        unit="systemd-networkd.service",
+        restart_if=changed(manners),
+        brings=["systemd-networkd.socket"],
+        # It would hold up the boot for links that others set up.
+        without="systemd-networkd-wait-online.service",
     )
     apply_link(
         name=f"{settings.interface} now",
@@ -46,8 +66,8 @@ def fabric_link(settings: FabricLinkSettings) -> None:
         address=str(settings.address),
         mtu_bytes=settings.mtu_bytes,
         management_address=str(settings.management_address),
-        reload_if=changed(network),
-        files=[NETWORK],
+        reload_if=changed(network, *taken.values()),
+        files=[NETWORK, *taken],
     )
     write_file(
         name=f"{settings.interface}'s declared MTU among the metrics",
@@ -56,6 +76,28 @@ def fabric_link(settings: FabricLinkSettings) -> None:
     )
     if settings.roce:
         _roce(settings)
+
+
+def _take_over(interface: str, holders: Holders) -> dict[str, OperationMeta]:
+    """Put out of force what else would set the interface up; each file with its operation."""
+    taken = {
+        path: edit_file(
+            name=f"{interface} is no longer set up by {path}",
+            path=path,
+            edit=partial(without_interface, interface=interface),
+            undo="marks",
+            keep_former=True,
+        )
+        for path in holders.ifupdown
+    }
+    if holders.network_manager:
+        taken[UNMANAGED] = write_file(
+            name=f"{interface} is no longer set up by NetworkManager",
+            path=UNMANAGED,
+            content=f"[keyfile]\nunmanaged-devices+=interface-name:{interface}\n",
+            keep_former=True,
+        )
+    return taken
 
 
 def _card(settings: FabricLinkSettings) -> None:
@@ -102,6 +144,7 @@ def _roce(settings: FabricLinkSettings) -> None:
         path="/etc/rackform/roce.sh",
         content=render("fabric_link", "roce.sh.j2", settings),
         mode="755",
+        sysctls=["net.ipv4.tcp_ecn"],
     )
     unit = _unit(settings, ROCE)
     run_service(name="RoCE", unit=ROCE, restart_if=changed(script, unit))

@@ -24,6 +24,8 @@ OLD_GENERATIONS = (
 )
 """GPUs before Turing: NVIDIA's open kernel modules don't know them (driver README, "Open Linux
 Kernel Modules")."""
+SYSTEM = "{system}"
+"""In a repository's address: the host's system as NVIDIA writes it, debian12 or ubuntu2404."""
 NVSWITCH_HOSTS_FROM = 8
 """GPUs of an SXM baseboard with NVSwitch."""
 

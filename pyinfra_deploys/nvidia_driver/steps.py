@@ -3,7 +3,8 @@
 from pyinfra.api.deploy import deploy
 from pyinfra.api.operation import OperationMeta
 
-from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
+from pyinfra_deploys.nvidia_driver.settings import SYSTEM, NvidiaDriverSettings
+from pyinfra_deploys.operations.before import BOOT_IMAGE
 from pyinfra_deploys.operations.change import changed
 from pyinfra_deploys.operations.driver import (
     expect_a_clear_field,
@@ -14,6 +15,7 @@ from pyinfra_deploys.operations.driver import (
 from pyinfra_deploys.operations.exact_packages import install_exact
 from pyinfra_deploys.operations.files import write_file
 from pyinfra_deploys.operations.service import run_service
+from pyinfra_deploys.operations.systems import this_system
 from pyinfra_deploys.templating import render
 
 KEY = "/etc/apt/keyrings/rackform-nvidia.asc"
@@ -29,6 +31,7 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
         name="nouveau stays off",
         path="/etc/modprobe.d/rackform-nouveau.conf",
         content="blacklist nouveau\noptions nouveau modeset=0\n",
+        reader=BOOT_IMAGE,
     )
     refresh_initramfs(name="nouveau is out of the boot image", refresh_if=changed(nouveau))
     packages = install_exact(
@@ -72,6 +75,12 @@ def _repository(settings: NvidiaDriverSettings) -> list[OperationMeta]:
         write_file(
             name="NVIDIA's repository",
             path=SOURCE,
-            content=render("nvidia_driver", "nvidia.sources.j2", settings, key=KEY),
+            content=render(
+                "nvidia_driver",
+                "nvidia.sources.j2",
+                settings,
+                key=KEY,
+                uri=settings.repository.uri.replace(SYSTEM, this_system().nvidia),
+            ),
         ),
     ]

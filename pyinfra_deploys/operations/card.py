@@ -10,6 +10,8 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 from typing_extensions import override
 
+from pyinfra_deploys.operations import before
+from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.facts import Links, LinkState
 
 
@@ -72,6 +74,7 @@ def name_card(
             f"declare {card.name} as the interface, or another name"
         )
     old, new = QuoteString(card.name), QuoteString(interface)
-    yield StringCommand("ip", "link", "set", "dev", old, "down")
+    down = StringCommand("ip", "link", "set", "dev", old, "down")
+    yield Recorded(down, before.link(interface, card.name))
     yield StringCommand("ip", "link", "set", "dev", old, "name", new)
     yield StringCommand("ip", "link", "set", "dev", new, "up")

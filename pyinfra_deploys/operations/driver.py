@@ -10,6 +10,8 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 from typing_extensions import override
 
+from pyinfra_deploys.operations import before
+from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.change import never
 from pyinfra_deploys.operations.script import Script
 
@@ -141,5 +143,6 @@ def refresh_cdi(refresh_if: Callable[[], bool] = never) -> Generator[StringComma
     if found.loaded is None or (found.cdi and not refresh_if()):
         host.noop("the GPUs are described, or can't be yet")
         return
-    yield StringCommand("mkdir", "-p", "/etc/cdi")
-    yield StringCommand("nvidia-ctk", "cdi", "generate", f"--output={CDI}")
+    generate = StringCommand("nvidia-ctk", "cdi", "generate", f"--output={CDI}")
+    yield Recorded(StringCommand("mkdir", "-p", "/etc/cdi"), before.file(CDI))
+    yield generate

@@ -10,6 +10,8 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 from typing_extensions import override
 
+from pyinfra_deploys.operations import before
+from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.change import never
 from pyinfra_deploys.operations.packages import INSTALL, REPAIR
 from pyinfra_deploys.operations.script import Script
@@ -86,9 +88,10 @@ def install_exact(
         yield UPDATE
         options = "--allow-change-held-packages" + (" --allow-downgrades" if newer else "")
         pinned = (QuoteString(f"{name}={version}") for name, version in sorted(wrong.items()))
-        yield StringCommand(f"{INSTALL} {options}", *pinned)
+        yield Recorded(StringCommand(f"{INSTALL} {options}", *pinned), before.packages(*wrong))
     elif refresh_if():
         yield UPDATE
     loose = [n for n in packages if n in wrong or not present[n].held]
     if loose:
-        yield StringCommand(HOLD, *(QuoteString(name) for name in sorted(loose)))
+        hold = StringCommand(HOLD, *(QuoteString(name) for name in sorted(loose)))
+        yield Recorded(hold, before.packages(*loose))

@@ -7,8 +7,11 @@ from pyinfra.api.exceptions import OperationError
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from pyinfra_deploys.operations import before
+from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.change import never
 from pyinfra_deploys.operations.facts import Links, LinkState
+from pyinfra_deploys.operations.holders import NETWORK_MANAGER, UNMANAGED
 from pyinfra_deploys.operations.script import Script
 from pyinfra_deploys.operations.way_back import arm, disarm
 
@@ -25,7 +28,7 @@ def apply_link(  # noqa: PLR0913 - one argument a setting
 ) -> Generator[StringCommand, None, None]:
     """Bring `interface` to exactly one IPv4 address and this MTU.
 
-    With `reload_if`, systemd-networkd reads its files again first. A wrong MTU alone is set on the
+    With `reload_if`, those that read `files` read them again first. A wrong MTU alone is set on the
     link, so that the address (and every connection over it) stays. Whatever is changed goes back
     by itself, with `files`, unless the host is reached again.
     """
@@ -40,20 +43,30 @@ def apply_link(  # noqa: PLR0913 - one argument a setting
     reload = reload_if()
     missing = address not in present.addresses or not present.up
     changing = reload or missing or present.mtu_bytes != mtu_bytes
+    record = before.link(interface)
     if changing:
-        yield arm(interface, present, files)
-    if reload:
-        yield StringCommand("networkctl", "reload")
-    if missing:
-        yield StringCommand("networkctl", "reconfigure", name)
+        yield Recorded(arm(interface, present, files), record)
+    # First: with an address the kernel removes those that came after it in its subnet.
     for extra in present.addresses:
         if extra != address:
-            yield StringCommand("ip", "addr", "del", extra, "dev", name, "2>/dev/null || true")
+            drop = StringCommand("ip", "addr", "del", extra, "dev", name, "2>/dev/null || true")
+            yield Recorded(drop, record)
+    if reload:
+        yield from reread(files)
+    if missing:
+        yield StringCommand("networkctl", "reconfigure", name)
     if present.mtu_bytes != mtu_bytes:
         yield StringCommand("ip", "link", "set", "dev", name, "mtu", str(mtu_bytes))
     if changing:
         yield settled(interface, address, mtu_bytes)
         yield disarm()
+
+
+def reread(files: Sequence[str]) -> Generator[StringCommand, None, None]:
+    """Yield what makes the readers of network `files` read them: NetworkManager lets go first."""
+    if UNMANAGED in files:
+        yield StringCommand("systemctl", "reload", NETWORK_MANAGER)
+    yield StringCommand("networkctl", "reload")
 
 
 def settled(interface: str, address: str, mtu_bytes: int) -> Script:

@@ -9,6 +9,8 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 from typing_extensions import override
 
+from pyinfra_deploys.operations import before
+from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.change import never
 
 
@@ -46,4 +48,4 @@ def load_table(
     if host.get_fact(TableInForce, table=table, path=path) and not load_if():
         host.noop(f"the table {table} is as {path} has it")
         return
-    yield StringCommand("nft", "-f", QuoteString(path))
+    yield Recorded(StringCommand("nft", "-f", QuoteString(path)), before.table(table))

@@ -7,8 +7,10 @@ from typing_extensions import override
 class Script(StringCommand):
     """Runs `bits` and is shown as `told`."""
 
-    def __init__(self, told: str, *bits: str | QuoteString) -> None:
+    def __init__(self, told: str, *bits: str | QuoteString, stdin: str | None = None) -> None:
         super().__init__(*bits)
+        if stdin is not None:
+            self.connector_arguments["_stdin"] = stdin
         self.told = told
 
     @override

@@ -6,6 +6,8 @@ from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from pyinfra_deploys.operations import before
+from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.facts import Sysctls
 
 
@@ -15,4 +17,5 @@ def set_sysctls(values: Mapping[str, str]) -> Generator[StringCommand, None, Non
     present = host.get_fact(Sysctls, keys=sorted(values)) if values else {}
     for key, value in sorted(values.items()):
         if present.get(key) != " ".join(value.split()):
-            yield StringCommand("sysctl", "-q", "-w", QuoteString(f"{key}={value}"))
+            setting = StringCommand("sysctl", "-q", "-w", QuoteString(f"{key}={value}"))
+            yield Recorded(setting, before.sysctls(key))

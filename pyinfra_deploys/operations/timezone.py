@@ -6,6 +6,8 @@ from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from pyinfra_deploys.operations import before
+from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.facts import Timezone
 
 
@@ -14,4 +16,5 @@ def set_timezone(timezone: str) -> Generator[StringCommand, None, None]:
     if host.get_fact(Timezone) == timezone:
         host.noop(f"the time zone is {timezone}")
         return
-    yield StringCommand("timedatectl", "set-timezone", QuoteString(timezone))
+    setting = StringCommand("timedatectl", "set-timezone", QuoteString(timezone))
+    yield Recorded(setting, before.file("/etc/localtime"), before.file("/etc/timezone"))

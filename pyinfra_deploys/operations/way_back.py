@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 
 from pyinfra_deploys.operations.facts import LinkState
+from pyinfra_deploys.operations.holders import NETWORK_MANAGER, UNMANAGED
 from pyinfra_deploys.operations.script import Script
 
 SECONDS = 60
@@ -41,6 +42,8 @@ def arm(interface: str, former: LinkState, files: Sequence[str]) -> Script:
     name = shlex.quote(interface)
     lines = [
         *(_restore(path) for path in files),
+        *([f"systemctl reload {NETWORK_MANAGER}"] if UNMANAGED in files else []),
+        "systemctl start systemd-networkd",
         "networkctl reload",
         f"networkctl reconfigure {name}",
         "sleep 2",

@@ -19,7 +19,7 @@ BY_HAND = [
     ("rm /etc/nccl.conf", ["NCCL on this host"]),
     ("sysctl -w net.core.somaxconn=128 vm.swappiness=60", ["Kernel parameters"]),
     ("sed -i 2d /etc/hosts; chmod 600 /etc/hosts", ["Names of the site's machines"]),
-    ("rm /etc/systemd/network/10-rackform-fabric.network", ["fab0 at boot", "fab0 now"]),
+    ("rm /etc/systemd/network/05-rackform-fabric.network", ["fab0 at boot", "fab0 now"]),
     ("systemctl disable systemd-networkd", ["systemd-networkd"]),
     ("echo '{}' > /etc/docker/daemon.json", ["Docker's configuration", "docker.service"]),
     ("nft flush table inet rackform", ["Firewall now"]),

@@ -14,7 +14,7 @@ from remote.errors import RackformError
 
 pytestmark = pytest.mark.root
 
-FILE = "/etc/systemd/network/10-rackform-fabric.network"
+FILE = "/etc/systemd/network/05-rackform-fabric.network"
 GOOD: dict[str, JsonValue] = {
     "interface": "fab0",
     "address": "10.75.0.11/24",

@@ -31,10 +31,10 @@ LinkLocalAddressing=no
 class Lab:
     """Two small hosts on one switch."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, variant: str = "default") -> None:
         self.twin = Twin(state, store_dir())
         self.key = controller_key(state / "test")
-        self.base_digest = builder.build("node", "default", store_dir(), print).digest
+        self.base_digest = builder.build("node", variant, store_dir(), print).digest
 
     def node(self, name: str, last: int, port: str) -> NodeSpec:
         return NodeSpec(
@@ -101,9 +101,9 @@ class Lab:
 
 
 @contextlib.contextmanager
-def claimed(state: Path) -> Iterator[Lab]:
+def claimed(state: Path, variant: str = "default") -> Iterator[Lab]:
     """Give the twin to the block, then remove it; skip the tests where another one is there."""
-    made = Lab(state)
+    made = Lab(state, variant)
     try:
         twins.claim(made.twin, ROOT)
     except RackformError as error:

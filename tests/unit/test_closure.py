@@ -70,7 +70,16 @@ def test_a_pinned_image_stands_by_what_it_was_made_from(monkeypatch: pytest.Monk
 
 
 def test_a_real_site_runs_no_host_image() -> None:
-    assert ("node", "default") not in stack_images(load_site(read_stack("homelab-4x2")))
+    found = stack_images(load_site(read_stack("homelab-4x2")))
+    assert "node" not in {name for name, _ in found}
+
+
+def test_a_twin_has_the_image_of_each_of_its_systems() -> None:
+    found = stack_images(load_site(changed("lab", "nodes.w1.system", "debian-13")))
+    assert [kind for kind in found if kind[0] == "node"] == [
+        ("node", "default"),
+        ("node", "debian-13"),
+    ]
 
 
 def test_the_tree_is_drawn_as_nix_draws_its() -> None:

@@ -209,7 +209,8 @@ def test_the_unit_sets_the_power_limit_at_each_boot() -> None:
 def test_the_repository_s_file_names_its_key() -> None:
     repository: dict[str, JsonValue] = {"uri": "https://example.org/debian12", "signing_key": "x"}
     settings = registry.settings("nvidia_driver", {**DRIVER, "repository": repository})
-    text = render("nvidia_driver", "nvidia.sources.j2", settings, key="/etc/apt/keyrings/k.asc")
+    filled = {"key": "/etc/apt/keyrings/k.asc", "uri": repository["uri"]}
+    text = render("nvidia_driver", "nvidia.sources.j2", settings, **filled)
     assert text.splitlines()[1:] == [
         "Types: deb",
         "URIs: https://example.org/debian12",

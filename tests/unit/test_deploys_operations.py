@@ -7,6 +7,7 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import OperationError
 from pyinfra.context import ctx_host
 
+from pyinfra_deploys.operations import before
 from pyinfra_deploys.operations.change import changed
 from pyinfra_deploys.operations.facts import (
     Bounds,
@@ -72,18 +73,20 @@ def test_a_file_that_is_as_declared_needs_no_command() -> None:
 def test_an_absent_or_different_file_is_replaced_whole(present: FileState | None) -> None:
     (command,) = commands(write_file, {FileAt: present}, path="/etc/a b", content="a")
     assert isinstance(command, WriteFile)
+    fresh = "'/etc/a b.rackform-new'"
     assert command.get_raw_value() == (
-        "umask 077; mkdir -p -m 755 /etc && cat > '/etc/a b.rackform-new' "
-        "&& chown root:root '/etc/a b.rackform-new' && chmod 644 '/etc/a b.rackform-new' "
-        "&& mv -T '/etc/a b.rackform-new' '/etc/a b'"
+        f"{before.file('/etc/a b')} && umask 077 && mkdir -p -m 755 /etc && cat > {fresh} "
+        f"&& chown root:root {fresh} && chmod 644 {fresh} "
+        f"&& {before.written('/etc/a b', '/etc/a b.rackform-new')} "
+        f"&& mv -T {fresh} '/etc/a b'"
     )
     assert command.connector_arguments["_stdin"] == "a\n"
     assert "+a" in command.diff()
 
 
 def test_what_a_file_holds_is_not_in_the_command_line() -> None:
-    (command,) = commands(write_file, {FileAt: None}, path="/etc/x", content="content")
-    assert "content" not in command.get_raw_value()
+    (command,) = commands(write_file, {FileAt: None}, path="/etc/x", content="s3cr3t")
+    assert "s3cr3t" not in command.get_raw_value()
 
 
 def test_only_the_wrong_mode_or_owner_of_a_file_is_mended() -> None:
@@ -100,7 +103,7 @@ def test_only_missing_packages_are_installed() -> None:
     assert told(install_packages, facts, packages=["tree", "jq"]) == [
         str(REPAIR),
         str(REFRESH),
-        f"{INSTALL} tree",
+        f"{INSTALL} --no-remove tree",
     ]
 
 

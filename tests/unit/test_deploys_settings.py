@@ -87,16 +87,17 @@ def test_the_order_of_a_map_makes_no_difference() -> None:
 
 
 def test_dockers_file_holds_nothing_that_the_twin_gives_as_a_flag() -> None:
-    content = json.loads(daemon_json(DockerEngineSettings()))
+    content = json.loads(daemon_json("", DockerEngineSettings()))
     assert content["live-restore"] is True
     assert content["log-opts"] == {"max-file": "3", "max-size": "10m"}
     assert not FLAGS_OF_THE_TWIN & set(content)
 
 
 def test_the_nvidia_runtime_is_there_only_when_asked_for() -> None:
-    assert "runtimes" not in json.loads(daemon_json(DockerEngineSettings()))
+    assert "runtimes" not in json.loads(daemon_json("", DockerEngineSettings()))
     assert (
-        "nvidia" in json.loads(daemon_json(DockerEngineSettings(nvidia_runtime=True)))["runtimes"]
+        "nvidia"
+        in json.loads(daemon_json("", DockerEngineSettings(nvidia_runtime=True)))["runtimes"]
     )
 
 

@@ -79,6 +79,36 @@ def test_what_is_wrong_with_a_machine_is_found(parts: dict[str, str], said: str)
     assert any(said in text for text in texts(a_machine(**parts)))
 
 
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (
+            {"docker": "version 27.1.1\ncontainers 3"},
+            "note Docker 27.1.1 runs 3 containers: it is kept and they run on",
+        ),
+        ({"docker": "containers 0\nsnap"}, "problem Docker comes from snap"),
+        (
+            {"holders": "eno1 /etc/netplan/a.yaml\nens1f0 /etc/netplan/a.yaml"},
+            "note ens1f0 is set up by /etc/netplan/a.yaml: an 'up' takes it over",
+        ),
+        (
+            {"holders": "ens1f0 /etc/network/interfaces\nens1f0 NetworkManager"},
+            "note ens1f0 is set up by /etc/network/interfaces and NetworkManager",
+        ),
+        ({"ufw": "Status: active"}, "let it in with 'ufw allow in on ens1f0'"),
+    ],
+)
+def test_what_is_there_already_is_told_with_what_becomes_of_it(
+    parts: dict[str, str], said: str
+) -> None:
+    (told,) = texts(a_machine(**parts))
+    assert said in told
+
+
+def test_an_interface_of_management_that_others_set_up_is_no_news() -> None:
+    assert texts(a_machine(holders="eno1 NetworkManager", docker="version \ncontainers 0")) == []
+
+
 def test_what_differs_between_machines_is_found() -> None:
     other = recorded("h200-x2-smi.xml").replace("580.159.04", "570.86.15")
     found = texts(a_machine(), second(smi=other))

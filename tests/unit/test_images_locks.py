@@ -219,7 +219,7 @@ def test_what_is_locked_stays_but_for_what_is_to_be_upgraded() -> None:
 def test_apt_prefers_what_is_kept_above_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apt, "_sources", lambda _: "")
+    monkeypatch.setattr(apt, "sources", lambda _: "")
     Apt(tmp_path, "bookworm", keep={"curl": "7.88.1-10+deb12u15"})
     written = (tmp_path / "preferences").read_text()
     assert written == "Package: curl\nPin: version 7.88.1-10+deb12u15\nPin-Priority: 1001\n"

@@ -5,13 +5,14 @@ import pytest
 from pydantic import JsonValue
 
 from provider.check import draft
-from provider.host_state import HostState, in_order
+from provider.host_state import HostState, in_order, restoring
 from provider.inputs import HostStateInputs
 from provider.outputs import HostStateOutputs
 from provider.resource import State
 from provider.values import UNKNOWN
 from pyinfra_deploys.client import Applied, Event, HostWorker, Operation
 from remote.connection import Connection
+from remote.errors import RackformError, Unreachable
 from tests.unit.provider_fakes import RecordingContext
 
 W1 = Connection(
@@ -39,6 +40,8 @@ class RecordedHost(HostWorker):
     def __init__(self) -> None:
         self.due = [MTU]
         self.plans: list[list[str]] = []
+        self.applied: list[Mapping[str, Mapping[str, JsonValue]]] = []
+        self.fails_with: RackformError | None = None
 
     def plan(
         self,
@@ -59,7 +62,10 @@ class RecordedHost(HostWorker):
         *,
         timeout_s: float = 1800,
     ) -> Applied:
-        _ = connection, deploys, timeout_s
+        _ = connection, timeout_s
+        self.applied.append(deploys)
+        if self.fails_with:
+            raise self.fails_with
         for operation in self.due:
             if on_event:
                 on_event(Event(deploy=operation.deploy, operation=operation.name, state="started"))
@@ -137,8 +143,44 @@ def test_a_new_installation_of_a_host_gets_everything_again(host: RecordedHost) 
     assert ctx.messages[0].startswith("on a new host")
 
 
-def test_undeclaring_a_host_leaves_it_as_it_is(host: RecordedHost) -> None:
-    ctx = RecordingContext()
+RESTORED = [
+    Operation(deploy="restore", name="/etc/x", commands=["/etc/x: put back as it was"]),
+    Operation(deploy="restore", name="The rest", commands=["left on the host: nothing"]),
+]
+
+
+def test_undeclaring_a_host_puts_it_back_and_tells_what_stays(host: RecordedHost) -> None:
+    ctx, host.due = RecordingContext(), list(RESTORED)
     HostState(host).delete(state(), ctx)
-    assert ctx.messages == ["w1 stays as it is: nothing is uninstalled"]
-    assert host.due == [MTU]
+    assert host.applied == [{"restore": {"management_address": "10.77.0.12", "registry": None}}]
+    assert ctx.messages == ["w1: /etc/x: put back as it was", "w1: left on the host: nothing"]
+    assert ctx.shown == ["w1: putting back: /etc/x", "w1: putting back: The rest"]
+
+
+def test_a_host_without_a_record_stays_as_it_is(host: RecordedHost) -> None:
+    ctx, host.due = RecordingContext(), []
+    HostState(host).delete(state(), ctx)
+    assert ctx.messages == ["w1: stays as it is: no change by Rackform is recorded there"]
+
+
+@pytest.mark.parametrize("error", [Unreachable("no route"), RackformError("a file failed")])
+def test_a_host_that_cannot_be_put_back_is_kept_and_the_way_out_is_told(
+    host: RecordedHost, error: RackformError
+) -> None:
+    host.fails_with = error
+    with pytest.raises(type(error)) as raised:
+        HostState(host).delete(state(), RecordingContext())
+    assert str(raised.value) == (
+        f"w1 was not put back as it was: {error}; what was there before is still recorded on it: "
+        "bring w1 back and run this again, or let go of it, as it is, with 'pulumi state delete'"
+    )
+
+
+def test_the_fabric_s_management_address_and_the_registry_go_with_the_question() -> None:
+    deploys: dict[str, dict[str, JsonValue]] = {
+        "fabric_link": {"management_address": "10.77.0.12"},
+        "docker_engine": {"registry": "10.77.0.11:5000"},
+    }
+    by_name = W1.model_copy(update={"address": "w1.example"})
+    asked = restoring(INPUTS.model_copy(update={"connection": by_name, "deploys": deploys}))
+    assert asked == {"restore": {"management_address": "10.77.0.12", "registry": "10.77.0.11:5000"}}
