@@ -35,14 +35,17 @@ def hook(
     before = stack_file.read_text(encoding="utf-8")
     file = tmp_path_factory.mktemp("hook") / "told"
     receiver = subprocess.Popen([sys.executable, "-c", RECEIVER, _CONTROLLER, str(_PORT), file])
-    configure("monitoring.node", "head")
-    configure("monitoring.routes.hook.kind", "webhook")
-    configure("monitoring.routes.hook.url", f"http://{_CONTROLLER}:{_PORT}/")
-    up()
-    yield file
-    receiver.kill()
-    receiver.wait()
-    stack_file.write_text(before, encoding="utf-8")
+    try:
+        configure("monitoring.node", "head")
+        configure("monitoring.routes.hook.kind", "webhook")
+        configure("monitoring.routes.hook.url", f"http://{_CONTROLLER}:{_PORT}/")
+        up()
+        assert receiver.poll() is None, f"something else listens on {_CONTROLLER}:{_PORT}"
+        yield file
+    finally:
+        receiver.kill()
+        receiver.wait()
+        stack_file.write_text(before, encoding="utf-8")
     up()
 
 
