@@ -132,7 +132,11 @@ def test_an_answer_streams_through_edge_and_page(somebody: WebUi, report: dict[s
 def test_a_document_reaches_the_model_whole(somebody: WebUi, report: dict[str, Any]) -> None:
     client = somebody.signed_in()
     text = b"The code word is aubergine."
-    sent = client.post("/api/v1/files/", files={"file": ("notes.txt", text, "text/plain")})
+    sent = client.post(
+        "/api/v1/files/",
+        params={"process_in_background": "false"},
+        files={"file": ("notes.txt", text, "text/plain")},
+    )
     assert sent.status_code == httpx.codes.OK, sent.text
     asked = {
         "model": report["model"],
