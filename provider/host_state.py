@@ -1,6 +1,6 @@
 """Everything that pyinfra holds on one host."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from provider.inputs import HostStateInputs
@@ -35,9 +35,13 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
             )
             ctx.info(f"on a new host: all operations of {listed}")
             return {"pending": []}
-        for operation in self._plan(new.complete):
-            ctx.info(f"would run on {new.complete.connection.name}: {described(operation)}")
-        return {"pending": []}
+        name, due = new.complete.connection.name, self._plan(new.complete)
+        for operation in due:
+            ctx.info(f"would run on {name}: {described(operation)}")
+        boot = ends_boot(due)
+        if boot:
+            ctx.warn(f"{name} would be rebooted after this, when it is drained")
+        return {"pending": [], "reboot": boot or (old.outputs.reboot if old else "")}
 
     def create(self, inputs: HostStateInputs, ctx: Context) -> tuple[str, HostStateOutputs]:
         name = inputs.connection.name
@@ -50,18 +54,22 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
         applied = self._worker.apply(inputs.connection, in_order(inputs.deploys), told)
         for operation in applied.changed:
             ctx.info(f"changed: {title(operation)}")
-        return name, HostStateOutputs()
+        return name, HostStateOutputs(reboot=ends_boot(applied.changed))
 
     def read(self, state: HostStateState, ctx: Context) -> HostStateState:
         _ = ctx
-        due = [title(operation) for operation in self._plan(state.inputs)]
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        due = self._plan(state.inputs)
+        found = {
+            "pending": [title(operation) for operation in due],
+            "reboot": ends_boot(due) or state.outputs.reboot,
+        }
+        return State(state.id, state.inputs, state.outputs.model_copy(update=found))
 
     def update(
         self, state: HostStateState, inputs: HostStateInputs, ctx: Context
     ) -> HostStateOutputs:
-        _ = state
-        return self.create(inputs, ctx)[1]
+        made = self.create(inputs, ctx)[1]
+        return made if made.reboot else HostStateOutputs(reboot=state.outputs.reboot)
 
     def delete(self, state: HostStateState, ctx: Context) -> None:
         """Leave the host as it is: what is no longer declared is no longer held, not undone."""
@@ -83,6 +91,11 @@ def in_order(deploys: Mapping[str, T]) -> dict[str, T]:
 
 def key(inputs: HostStateInputs) -> str:
     return inputs.model_dump_json(include={"connection", "deploys"})
+
+
+def ends_boot(operations: Sequence[Operation]) -> str:
+    """Return the boot that has to end because of them; empty where no reboot is asked for."""
+    return next((each.ends_boot for each in operations if each.ends_boot), "")
 
 
 def title(operation: Operation) -> str:

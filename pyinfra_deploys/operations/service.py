@@ -12,15 +12,22 @@ from pyinfra_deploys.operations.facts import Unit
 
 @operation()
 def run_service(
-    unit: str, restart_if: Callable[[], bool] = never
+    unit: str,
+    restart_if: Callable[[], bool] = never,
+    at_boot_if: Callable[[], bool] = never,
 ) -> Generator[StringCommand, None, None]:
-    """Enable and start `unit`; restart it if it runs already and `restart_if` holds."""
+    """Enable and start `unit`; restart it if it runs already and `restart_if` holds.
+
+    Where `at_boot_if` holds it is only enabled: it could not start before the reboot that is due.
+    """
     present = host.get_fact(Unit, unit=unit)
     name = QuoteString(unit)
     if present.stale:
         yield StringCommand("systemctl", "daemon-reload")
     if not present.enabled:
         yield StringCommand("systemctl", "enable", "-q", name)
+    if at_boot_if():
+        return
     if not present.active:
         # A unit that failed too often in a row would refuse to start.
         yield StringCommand(
