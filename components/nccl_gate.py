@@ -87,7 +87,7 @@ def _order(args: NcclGateArgs, workers: Sequence[str]) -> Output[str]:
             }
             for node in workers
         },
-        "image": args.image.reference,
+        "image": args.image.image_id,
         "backend": "nccl" if cuda else "gloo",
         "mtu_bytes": site.fabric.mtu_bytes,
         "gbit_s": link.gbit_s,

@@ -57,7 +57,7 @@ class Gate(_Order):
     """Prove each link between nodes with ranks, in the image that serves."""
 
     nodes: dict[str, GateNode]
-    image: str = Field(description="reference of the serving image, which every node has")
+    image: str = Field(description="id of the serving image, which every node has")
     backend: str = Field(description="nccl, or gloo where there are no GPUs")
     mtu_bytes: int
     gbit_s: float

@@ -39,7 +39,7 @@ def node(name: str, last: int) -> GateNode:
 def gate(*names: str, floor: float = 0.0, backend: str = "gloo") -> Gate:
     return Gate(
         nodes={name: node(name, last) for last, name in enumerate(names or ("w1", "w2"), 12)},
-        image="registry/vllm@sha256:1",
+        image="sha256:1",
         backend=backend,
         mtu_bytes=9000,
         gbit_s=100,
@@ -165,7 +165,7 @@ def test_a_rank_runs_in_the_serving_image_on_the_fabric() -> None:
     assert "-e MASTER_ADDR=10.78.0.12" in text
     assert "--gpus all" in text
     assert "/etc/nccl.conf:/etc/nccl.conf:ro" in text
-    assert "registry/vllm@sha256:1 - --backend nccl --limit-s 60" in text
+    assert "sha256:1 - --backend nccl --limit-s 60" in text
     assert "--gpus" not in " ".join(gates.command(gate(), ("w1", "w2"), 0))
 
 
