@@ -20,7 +20,7 @@ PORT = 29556
 HEADERS_BYTES = 28
 """IPv4 and ICMP."""
 SIZES = {
-    "nccl": ("--smallest", 1 << 20, "--largest", 256 << 20, "--iterations", 10, "--seconds", 8),
+    "nccl": ("--smallest", 1 << 20, "--largest", 64 << 20, "--iterations", 10, "--seconds", 8),
     "gloo": ("--smallest", 64 << 10, "--largest", 4 << 20, "--iterations", 3, "--seconds", 4),
 }
 HUNG = "Timeout ("

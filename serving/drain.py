@@ -2,9 +2,9 @@
 
 Where the models keep their least replicas without it, Ray is told that the node goes: it places
 nothing there any more, and Serve starts a replacement before it stops a replica there. Where they
-don't, as with pipeline stages over all nodes, there is nothing to move to: Serve is stopped, which
-lets the requests under way end, new ones wait at the edge, and the update deploys it again when all
-nodes are back.
+don't, as with pipeline stages over all nodes, there is nothing to move to: the applications are
+taken away, which lets the requests under way end, new ones wait at the edge, and the update deploys
+them again when all nodes are back.
 """
 
 import time
@@ -75,16 +75,20 @@ def _move(name: str, api: RayApi, node_id: str, progress: Callable[[str], None])
 
 
 def _stop(name: str, api: RayApi, progress: Callable[[str], None]) -> str:
-    if not api.applications().applications:
+    """Take the applications away; the proxies stay, or they would cut off what they still carry."""
+    found = api.applications()
+    if not found.applications:
         return f"{name}: nothing is served, so that nothing is drained"
-    progress(f"{name}: no other nodes can serve without it: Serve ends its requests and stops")
-    api.shutdown()
+    progress(f"{name}: no other nodes can serve without it, so requests end and new ones wait")
+    options = {"proxy_location": found.proxy_location, "http_options": found.http_options}
+    kept = {key: value for key, value in options.items() if value is not None}
+    api.put({**kept, "applications": []})
     deadline = time.monotonic() + DEADLINE_S
-    while api.applications(patient=True).applications:
+    while left := api.applications(patient=True).applications:
         if time.monotonic() > deadline:
             raise RackformError(
-                f"Serve is not stopped {DEADLINE_S} s after it was told to, before the reboot of "
-                f"{name}: see Ray's dashboard on the head, then run up again"
+                f"{', '.join(left)} still runs {DEADLINE_S} s after it was taken away for the "
+                f"reboot of {name}: see Ray's dashboard, then run up again"
             )
         time.sleep(POLL_S)
-    return f"Serve is stopped for the reboot of {name}: it is deployed again afterwards"
+    return f"nothing is served until {name} is back: what was served is deployed again then"

@@ -1,7 +1,7 @@
 """The gate before serving on the running twin: a link that loses jumbo frames is refused.
 
-The tests share one appliance and tell one story, in the order of the file: Serve is stopped as
-before a reboot, a link is broken where no declaration reaches, refused with its pair, and mended.
+The tests share one appliance and tell one story, in the order of the file: the model is taken away
+as before a reboot, a link is broken where no declaration reaches, refused with its pair, and mended.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def served(expected: Expectations) -> list[str]:
         return list(api.applications().applications)
 
 
-def test_the_drain_of_a_node_without_a_spare_stops_serve(expected: Expectations) -> None:
+def test_the_drain_of_a_node_without_a_spare_takes_the_model_away(expected: Expectations) -> None:
     host = expected.hosts["w1"]
     order = Drain(
         node=host.connection,
@@ -65,7 +65,7 @@ def test_the_drain_of_a_node_without_a_spare_stops_serve(expected: Expectations)
     )
     assert served(expected) == ["llm"]
     told = steps.run(Step.DRAIN, order.model_dump_json())
-    assert "Serve is stopped for the reboot of w1" in told
+    assert told.startswith("nothing is served until w1 is back")
     assert served(expected) == []
     assert "nothing is served" in steps.run(Step.DRAIN, order.model_dump_json())
 

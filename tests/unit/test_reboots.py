@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pulumi.runtime import rpc
+from pydantic import JsonValue
 
 from cli import steps
 from components.reboots import has_spare, rebooted
@@ -20,6 +21,7 @@ from remote.end_boot import BOOT_ID, END_BOOT
 from remote.errors import RackformError, Unreachable
 from serving import drain, ray_serve
 from serving.ray_api import Node, RefusedError
+from serving.serve_status import Application, Details
 from stack.errors import InputError
 from stack.load import load_site
 from stack.steps import Drain, Return, Step
@@ -290,7 +292,7 @@ class Ray:
     def __init__(self) -> None:
         self.fails: RackformError | None = None
         self.serving, self.applications_left = [2, 1, 0], ["llm", ""]
-        self.stopped = 0
+        self.told: list[object] = []
 
     def nodes(self) -> list[Node]:
         if self.fails:
@@ -304,12 +306,17 @@ class Ray:
         assert node_id == "a"
         return self.serving.pop(0)
 
-    def applications(self, *, patient: bool = False) -> Any:
+    def applications(self, *, patient: bool = False) -> Details:
         left = self.applications_left.pop(0) if patient else self.applications_left[0]
-        return type("Details", (), {"applications": {left: 1} if left else {}})
+        application = Application.model_validate({"name": left, "status": "RUNNING"})
+        return Details(
+            proxy_location="HeadOnly",
+            http_options={"port": 8000},
+            applications={left: application} if left else {},
+        )
 
-    def shutdown(self) -> None:
-        self.stopped += 1
+    def put(self, config: dict[str, JsonValue]) -> None:
+        self.told.append(config)
 
 
 @pytest.fixture
@@ -329,15 +336,26 @@ def drained(order: Drain = ORDER) -> str:
     return steps.run(Step.DRAIN, order.model_dump_json())
 
 
-def test_without_a_spare_serve_is_stopped_once_its_requests_have_ended(ray: Ray) -> None:
-    assert drained() == "Serve is stopped for the reboot of w1: it is deployed again afterwards"
-    assert ray.stopped == 1
+def test_without_a_spare_applications_go_and_the_proxies_stay_as_they_are(ray: Ray) -> None:
+    assert drained().startswith("nothing is served until w1 is back")
+    kept = {"proxy_location": "HeadOnly", "http_options": {"port": 8000}}
+    assert ray.told == [{**kept, "applications": []}]
+    assert ray.applications_left == []
 
 
-def test_where_nothing_is_served_nothing_is_stopped(ray: Ray) -> None:
+def test_an_application_that_does_not_go_ends_the_update_before_the_reboot(
+    ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "DEADLINE_S", -1)
+    ray.applications_left = ["llm", "llm"]
+    with pytest.raises(RackformError, match=r"llm still runs .* for the reboot of w1"):
+        drained()
+
+
+def test_where_nothing_is_served_nothing_is_taken_away(ray: Ray) -> None:
     ray.applications_left = [""]
-    assert "nothing is served" in drained()
-    assert ray.stopped == 0
+    assert "nothing is served, so that nothing is drained" in drained()
+    assert ray.told == []
 
 
 def test_with_a_spare_ray_is_told_and_replicas_move(
@@ -354,7 +372,7 @@ def test_with_a_spare_ray_is_told_and_replicas_move(
     assert drained(spare) == "w1 is drained: other nodes serve"
     assert told[-1][:5] == ["docker", "exec", "ray-worker", "ray", "drain-node"]
     assert told[-1][told[-1].index("--address") + 1] == "10.78.0.11:6379"
-    assert ray.stopped == 0
+    assert ray.told == []
     assert ray.serving == []
 
 
@@ -372,7 +390,7 @@ def test_a_cluster_that_refuses_the_token_does(ray: Ray) -> None:
 def test_a_host_that_was_rebooted_already_is_not_drained(ray: Ray) -> None:
     assert drained(ORDER.model_copy(update={"ends_boot": "older"})) == "w1 was rebooted already"
     assert drained(ORDER.model_copy(update={"ends_boot": ""})) == "w1 needs no reboot"
-    assert ray.stopped == 0
+    assert ray.told == []
 
 
 def test_an_order_of_another_kind_is_refused() -> None:
