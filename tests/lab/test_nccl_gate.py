@@ -1,7 +1,7 @@
 """The gate before serving on the running twin: a link that loses jumbo frames is refused.
 
 The tests share one appliance and tell one story, in the order of the file: the model is taken away
-as before a reboot, a link is broken where no declaration reaches, refused with its pair, and mended.
+as before a reboot, a link is broken where no declaration reaches, refused, and mended.
 """
 
 from collections.abc import Iterator
