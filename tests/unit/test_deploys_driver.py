@@ -22,7 +22,13 @@ from pyinfra_deploys.operations.driver import (
     refresh_initramfs,
     tell_reboot,
 )
-from pyinfra_deploys.operations.exact_packages import UPDATE, Versioned, Versions, install_exact
+from pyinfra_deploys.operations.exact_packages import (
+    UPDATE,
+    HeldPackages,
+    Versioned,
+    Versions,
+    install_exact,
+)
 from pyinfra_deploys.operations.facts import Unit, UnitState
 from pyinfra_deploys.operations.packages import INSTALL, REPAIR
 from pyinfra_deploys.operations.reboot import AskReboot
@@ -43,7 +49,8 @@ PINNED = {"nvidia-open": "580.159.04-1"}
 
 
 def installed(version: str, *, held: bool = True, newer: bool = False) -> dict[type, object]:
-    return {Versions: {"nvidia-open": Versioned(version, held=held, newer=newer)}}
+    versions = {"nvidia-open": Versioned(version, held=held, newer=newer)}
+    return {Versions: versions, HeldPackages: {"nvidia-open", "linux-image-amd64"}}
 
 
 def test_a_package_at_its_version_and_held_is_left_alone() -> None:
@@ -51,7 +58,7 @@ def test_a_package_at_its_version_and_held_is_left_alone() -> None:
 
 
 def test_a_missing_package_is_installed_at_exactly_its_version_and_held() -> None:
-    assert told(install_exact, {Versions: {}}, packages=PINNED) == [
+    assert told(install_exact, {Versions: {}, HeldPackages: set()}, packages=PINNED) == [
         str(REPAIR),
         str(UPDATE),
         f"{INSTALL} --allow-change-held-packages nvidia-open=580.159.04-1",
@@ -75,6 +82,35 @@ def test_a_newer_version_is_refused_unless_going_back_is_allowed() -> None:
         told(install_exact, facts, packages=PINNED)
     commands = told(install_exact, facts, packages=PINNED, allow_downgrade=True)
     assert "--allow-downgrades nvidia-open=580.159.04-1" in commands[2]
+
+
+MANAGER = {"nvidia-fabricmanager-580": "580.159.04-1"}
+
+
+def other_branch(number: int, *, newer: bool) -> dict[type, object]:
+    name = f"nvidia-fabricmanager-{number}"
+    versions = {name: Versioned(f"{number}.1-1", held=True, newer=newer)}
+    return {Versions: versions, HeldPackages: {name, "linux-image-amd64", "nvidia-open"}}
+
+
+def test_a_held_package_of_another_branch_gives_way() -> None:
+    commands = told(install_exact, other_branch(570, newer=False), packages=MANAGER)
+    install = f"{INSTALL} --allow-change-held-packages"
+    assert commands[2:] == [
+        "apt-mark -q unhold nvidia-fabricmanager-570",
+        f"{install} nvidia-fabricmanager-580=580.159.04-1 nvidia-fabricmanager-570-",
+        "apt-mark -q hold nvidia-fabricmanager-580",
+    ]
+
+
+def test_a_newer_branch_is_refused_too_unless_going_back_is_allowed() -> None:
+    facts = other_branch(590, newer=True)
+    with pytest.raises(OperationError, match=r"nvidia-fabricmanager-590 590\.1-1 \(declared 580"):
+        told(install_exact, facts, packages=MANAGER)
+    assert (
+        "--allow-downgrades"
+        in told(install_exact, facts, packages=MANAGER, allow_downgrade=True)[3]
+    )
 
 
 def test_versions_are_compared_by_this_machine_s_dpkg() -> None:
