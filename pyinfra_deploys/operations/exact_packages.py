@@ -112,7 +112,8 @@ def install_exact(
     wrong = {n: v for n, v in packages.items() if n not in present or present[n].version != v}
     former = of_other_branches(packages, host.get_fact(HeldPackages)) if wrong else {}
     if former:
-        present = {**present, **host.get_fact(Versions, wanted=former)}
+        installed: dict[str, Versioned] = host.get_fact(Versions, wanted=former)
+        present = {**present, **installed}
     asked = {**wrong, **former}
     newer = [name for name in asked if name in present and present[name].newer]
     if newer and not allow_downgrade:
