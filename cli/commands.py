@@ -9,6 +9,7 @@ import typer
 
 from cli.console import err, out
 from stack.errors import InputError
+from stack.steps import Step
 
 app = typer.Typer(
     name="rackform",
@@ -178,6 +179,14 @@ def verify(
     options = ("-m", "not settled") if from_stdin else ()
     if status := run(expectations, *options):
         raise typer.Exit(status)
+
+
+@app.command(hidden=True)
+def step(name: Step) -> None:
+    """Carry out one step of an update, as the stack itself does: its order on standard input."""
+    from cli.steps import run
+
+    sys.stdout.write(run(name, sys.stdin.read()) + "\n")
 
 
 @app.command()

@@ -17,8 +17,10 @@ from components.frontends import Frontends, FrontendsArgs
 from components.images import ContainerImage, ContainerImageArgs, ImageSources, oci_image
 from components.machines import Machines, Twin, TwinArgs, real_machines
 from components.monitoring import Monitoring, MonitoringArgs
+from components.nccl_gate import NcclGate, NcclGateArgs
 from components.node import ClusterNode, ClusterNodeArgs
 from components.ray_cluster import RayCluster, RayClusterArgs
+from components.reboots import Reboots, RebootsArgs
 from components.registry import RegistryArgs, SiteRegistry, registry_address
 from components.resources import plain
 from components.services import Ground, Placed
@@ -75,6 +77,7 @@ class Appliance(ComponentResource):
         self._machines = self._declare_machines()
         self._switches = self._declare_switches()
         self._nodes = self._declare_nodes()
+        self._reboots = self._declare_reboots()
         ground = self._ground()
         services = [*self._serve(ground), *self._offer(ground)]
         self._verify(ground, services)
@@ -135,9 +138,22 @@ class Appliance(ComponentResource):
             for node in site.nodes
         }
 
+    def _declare_reboots(self) -> Reboots:
+        return Reboots(
+            "reboots",
+            RebootsArgs(
+                site=self._args.site,
+                plan=self._args.plan,
+                hosts={key: node.host for key, node in self._nodes.items()},
+                private_key_file=self._args.private_key_file,
+                ray_token=self._credentials.token("ray"),
+            ),
+            self._child,
+        )
+
     def _ground(self) -> Ground:
         site = self._args.site
-        hosts = {key: node.host for key, node in self._nodes.items()}
+        hosts = self._reboots.settled
         self._registry = SiteRegistry(
             "registry",
             RegistryArgs(
@@ -163,6 +179,18 @@ class Appliance(ComponentResource):
         site, plan = ground.site, ground.plan
         ray_image = ground.image("vllm", {plan.head, *(worker.node for worker in plan.workers)})
         redis_image = ground.image("redis", {plan.head})
+        gate = NcclGate(
+            "nccl-gate",
+            NcclGateArgs(
+                site=site,
+                plan=plan,
+                machines=ground.machines,
+                hosts=ground.hosts,
+                image=ray_image,
+                revisions=self._revisions(),
+            ),
+            self._child,
+        )
         cluster = RayCluster(
             "ray",
             RayClusterArgs(
@@ -179,7 +207,13 @@ class Appliance(ComponentResource):
         self._serving = Serving(
             "serving",
             ServingArgs(
-                site=site, plan=plan, nodes=ground.machines, hosts=ground.hosts, cluster=cluster
+                site=site,
+                plan=plan,
+                nodes=ground.machines,
+                hosts=ground.hosts,
+                cluster=cluster,
+                gate=gate.passed,
+                returned=self._reboots.returned,
             ),
             self._child,
         )
@@ -242,8 +276,7 @@ class Appliance(ComponentResource):
             )
         )
         revisions: dict[str, Input[str]] = {
-            **{f"switch-{key}": switch.revision for key, switch in self._switches.items()},
-            **{f"node-{key}": node.revision for key, node in self._nodes.items()},
+            **self._revisions(),
             **{f"{each.node}-{each.container}": each.resource.revision for each in services},
             "serving": self._serving.revision,
         }
@@ -263,6 +296,14 @@ class Appliance(ComponentResource):
             self._child,
         ).report
 
+    def _revisions(self) -> dict[str, Input[str]]:
+        """Return what changes with the machines and what joins them."""
+        return {
+            **{f"switch-{key}": switch.revision for key, switch in self._switches.items()},
+            **{f"node-{key}": node.revision for key, node in self._nodes.items()},
+            **{f"return-{key}": told for key, told in self._reboots.returned.items()},
+        }
+
     def _image(
         self, image: str, nodes: Collection[str], after: Sequence[Resource] = ()
     ) -> ContainerImage:
@@ -277,7 +318,7 @@ class Appliance(ComponentResource):
                 registry_container=self._registry.container,
                 registry_machine=self._machines.nodes[site.registry_node],
                 nodes={node: self._machines.nodes[node] for node in sorted(nodes)},
-                hosts=[self._nodes[node].host for node in sorted(nodes)],
+                hosts=[self._reboots.settled[node] for node in sorted(nodes)],
                 twin=site.twin,
                 after=after,
             ),

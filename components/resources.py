@@ -153,6 +153,9 @@ class SwitchConfig(RackformResource):
 class HostState(RackformResource):
     """Everything that pyinfra holds on a host."""
 
+    reboot: Output[str]
+    """The boot that had to end when a reboot was last due: a new value asks for another one."""
+
     def __init__(  # noqa: PLR0913 - one argument an input
         self,
         name: str,
@@ -169,7 +172,7 @@ class HostState(RackformResource):
             "sources": sources,
             "machine": machine,
         }
-        super().__init__(name, inputs, [], opts)
+        super().__init__(name, inputs, ["reboot"], opts)
 
 
 class OciImage(RackformResource):

@@ -1,10 +1,10 @@
 """The models: weights on the nodes, and one Ray Serve application that answers for them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
-from pulumi import ComponentResource, Resource, ResourceOptions
+from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
 from components.machines import Machine, installations, on_machine
 from components.ray_cluster import RayCluster, gpu_kind
@@ -25,6 +25,10 @@ class ServingArgs:
     nodes: Mapping[str, Machine]
     hosts: Mapping[str, Resource]
     cluster: RayCluster
+    gate: Sequence[Resource] = ()
+    """What has to pass before a model is served."""
+    returned: Mapping[str, Input[str]] = field(default_factory=dict)
+    """Node that may be rebooted → new after each reboot, which may have stopped what is served."""
 
 
 class Serving(ComponentResource):
@@ -76,6 +80,7 @@ class Serving(ComponentResource):
             runs_on={
                 "head": args.cluster.head.revision,
                 **{node: worker.revision for node, worker in args.cluster.workers.items()},
+                **{f"{node}-return": told for node, told in args.returned.items()},
             },
             opts=on_machine(
                 self,
@@ -83,6 +88,7 @@ class Serving(ComponentResource):
                 *weights,
                 args.cluster.head,
                 *args.cluster.workers.values(),
+                *args.gate,
             ),
         )
         self.revision = self.application.revision

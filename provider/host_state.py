@@ -38,9 +38,13 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
             )
             ctx.info(f"on a new host: all operations of {listed}")
             return {"pending": []}
-        for operation in self._plan(new.complete):
-            ctx.info(f"would run on {new.complete.connection.name}: {described(operation)}")
-        return {"pending": []}
+        name, due = new.complete.connection.name, self._plan(new.complete)
+        for operation in due:
+            ctx.info(f"would run on {name}: {described(operation)}")
+        boot = ends_boot(due)
+        if boot:
+            ctx.warn(f"{name} would be rebooted after this, when it is drained")
+        return {"pending": [], "reboot": boot or (old.outputs.reboot if old else "")}
 
     def create(self, inputs: HostStateInputs, ctx: Context) -> tuple[str, HostStateOutputs]:
         name = inputs.connection.name
@@ -53,18 +57,22 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
         applied = self._worker.apply(inputs.connection, in_order(inputs.deploys), told)
         for operation in applied.changed:
             ctx.info(f"changed: {title(operation)}")
-        return name, HostStateOutputs()
+        return name, HostStateOutputs(reboot=ends_boot(applied.changed))
 
     def read(self, state: HostStateState, ctx: Context) -> HostStateState:
         _ = ctx
-        due = [title(operation) for operation in self._plan(state.inputs)]
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        due = self._plan(state.inputs)
+        found = {
+            "pending": [title(operation) for operation in due],
+            "reboot": ends_boot(due) or state.outputs.reboot,
+        }
+        return State(state.id, state.inputs, state.outputs.model_copy(update=found))
 
     def update(
         self, state: HostStateState, inputs: HostStateInputs, ctx: Context
     ) -> HostStateOutputs:
-        _ = state
-        return self.create(inputs, ctx)[1]
+        made = self.create(inputs, ctx)[1]
+        return made if made.reboot else HostStateOutputs(reboot=state.outputs.reboot)
 
     def delete(self, state: HostStateState, ctx: Context) -> None:
         """Leave the host as it was found, as far as that is recorded there, and say what stays."""
@@ -117,6 +125,11 @@ def restored(operations: Sequence[Operation]) -> list[str]:
 
 def key(inputs: HostStateInputs) -> str:
     return inputs.model_dump_json(include={"connection", "deploys"})
+
+
+def ends_boot(operations: Sequence[Operation]) -> str:
+    """Return the boot that has to end because of them; empty where no reboot is asked for."""
+    return next((each.ends_boot for each in operations if each.ends_boot), "")
 
 
 def title(operation: Operation) -> str:

@@ -32,7 +32,10 @@ class SwitchConfigOutputs(Outputs):
 
 
 class HostStateOutputs(Outputs):
-    pass
+    reboot: str = Field(
+        default="",
+        description="id of the boot that had to end when a reboot was last due; empty if never",
+    )
 
 
 class OciImageOutputs(Outputs):

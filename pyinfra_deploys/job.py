@@ -27,6 +27,7 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from pyinfra_deploys import registry
 from pyinfra_deploys.messages import Answer, Event, Operation, Request
 from pyinfra_deploys.operations.files import WriteFile
+from pyinfra_deploys.operations.reboot import AskReboot
 from remote import ssh
 from remote.errors import RackformError, Unreachable
 
@@ -217,7 +218,11 @@ def _record(data: StateOperationHostData) -> list[PyinfraCommand]:
 def _described(deploy: str, name: str, commands: list[PyinfraCommand]) -> Operation:
     diffs = [command.diff() for command in commands if isinstance(command, WriteFile)]
     return Operation(
-        deploy=deploy, name=name, commands=[str(c) for c in commands], diff="\n".join(diffs)
+        deploy=deploy,
+        name=name,
+        commands=[str(c) for c in commands],
+        diff="\n".join(diffs),
+        ends_boot=next((c.boot for c in commands if isinstance(c, AskReboot)), ""),
     )
 
 

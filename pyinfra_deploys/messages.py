@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from remote.connection import Connection
 
@@ -18,6 +18,9 @@ class Operation(Message):
     name: str
     commands: list[str]
     diff: str = ""
+    ends_boot: str = Field(
+        default="", description="id of the boot that has to end, where it asks for a reboot"
+    )
 
 
 class Applied(Message):

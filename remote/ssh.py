@@ -83,6 +83,11 @@ def ssh_argv(connection: Connection, *options: str) -> list[str]:
     ]  # fmt: skip
 
 
+def as_root(connection: Connection, command: Sequence[str]) -> list[str]:
+    """Return the command as root runs it on the machine, by sudo where another user logs in."""
+    return [*(() if connection.user == "root" else ("sudo", "-n")), *command]
+
+
 def _share(connection: Connection, timeout_s: float) -> None:
     """Open the machine's kept connection if there is none: once, whoever asks at the same time."""
     digest = _digest(connection)

@@ -18,12 +18,15 @@ PATIENCE_S = 60
 
 WORKER_CLASSES = ("RayWorkerProc", "RayWorkerWrapper")
 """The actors in which vLLM's ranks run."""
+REPLICA_CLASS = "ServeReplica"
+"""How the class of each of Serve's replicas begins."""
 
 
 class Node(Reported):
     node_id: str = ""
     node_ip: str
     state: str
+    is_head_node: bool = False
     resources_total: Mapping[str, float] = Field(default_factory=dict)
 
     @property
@@ -114,6 +117,18 @@ class RayApi:
             for worker in workers
             for suffix in ("out", "err")
         ]
+
+    def serving_on(self, node_id: str) -> int:
+        """Return how many replicas and ranks live on a node."""
+        query = {"limit": "1000", "filter_keys": "node_id", "filter_predicates": "=",
+                 "filter_values": node_id}  # fmt: skip
+        actors = TypeAdapter(list[Actor]).validate_python(self._state("actors", query))
+        return sum(
+            actor.state == "ALIVE"
+            and actor.node_id == node_id
+            and (actor.class_name in WORKER_CLASSES or actor.class_name.startswith(REPLICA_CLASS))
+            for actor in actors
+        )
 
     def _log(self, heading: str, query: dict[str, str]) -> str:
         try:

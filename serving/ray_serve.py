@@ -151,12 +151,17 @@ class _Clock:
 
 
 @contextlib.contextmanager
-def _api(head: Connection, spec: ServeSpec) -> Iterator[RayApi]:
+def dashboard(head: Connection, dashboard_port: int, token: str) -> Iterator[RayApi]:
+    """Yield Ray's dashboard, which listens on the head's loopback alone."""
     with (
-        ssh.tunnel(head, "127.0.0.1", spec.dashboard_port) as port,
-        RayApi(f"http://127.0.0.1:{port}", spec.token) as api,
+        ssh.tunnel(head, "127.0.0.1", dashboard_port) as port,
+        RayApi(f"http://127.0.0.1:{port}", token) as reached,
     ):
-        yield api
+        yield reached
+
+
+def _api(head: Connection, spec: ServeSpec) -> contextlib.AbstractContextManager[RayApi]:
+    return dashboard(head, spec.dashboard_port, spec.token)
 
 
 def _cluster(api: RayApi) -> Cluster:

@@ -113,6 +113,13 @@ class Link(Settings):
         default=RoceMode.LOSSLESS,
         description="Where rdma is roce: lossless has PFC on priority 3 and ECN, lossy ECN alone.",
     )
+    floor_share: Number = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of what NCCL usually reaches over such a link, below which nothing is"
+        " served; 0: it has to work at all, as in a twin.",
+    )
 
 
 class Fabric(Settings):

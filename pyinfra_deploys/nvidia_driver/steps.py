@@ -7,6 +7,7 @@ from pyinfra_deploys.nvidia_driver.settings import SYSTEM, NvidiaDriverSettings
 from pyinfra_deploys.operations.before import BOOT_IMAGE
 from pyinfra_deploys.operations.change import changed
 from pyinfra_deploys.operations.driver import (
+    awaits_reboot,
     expect_a_clear_field,
     refresh_cdi,
     refresh_initramfs,
@@ -51,18 +52,27 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
         path=f"/etc/systemd/system/{UNIT}",
         content=render("nvidia_driver", f"{UNIT}.j2", settings),
     )
-    tell_reboot(
-        name="Reboot",
-        driver_version=settings.driver_version,
-        installed_if=changed(packages),
+    tell_reboot(name="Reboot", driver_version=settings.driver_version)
+    awaits = awaits_reboot(settings.driver_version)
+    run_service(
+        name="Power limit and persistence",
+        unit=UNIT,
+        restart_if=changed(unit),
+        at_boot_if=awaits,
     )
-    run_service(name="Power limit and persistence", unit=UNIT, restart_if=changed(unit))
     if settings.fabric_manager:
         run_service(
-            name="Fabric Manager", unit="nvidia-fabricmanager.service", restart_if=changed(packages)
+            name="Fabric Manager",
+            unit="nvidia-fabricmanager.service",
+            restart_if=changed(packages),
+            at_boot_if=awaits,
         )
     if settings.cdi:
-        refresh_cdi(name="GPUs for containers", refresh_if=changed(packages))
+        refresh_cdi(
+            name="GPUs for containers",
+            driver_version=settings.driver_version,
+            refresh_if=changed(packages),
+        )
 
 
 def _repository(settings: NvidiaDriverSettings) -> list[OperationMeta]:

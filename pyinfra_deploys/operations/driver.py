@@ -13,9 +13,9 @@ from typing_extensions import override
 from pyinfra_deploys.operations import before
 from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.change import never
+from pyinfra_deploys.operations.reboot import AskReboot
 from pyinfra_deploys.operations.script import Script
 
-REBOOT_NEEDED = "/run/rackform/reboot-needed"
 CDI = "/etc/cdi/nvidia.yaml"
 
 
@@ -23,6 +23,7 @@ CDI = "/etc/cdi/nvidia.yaml"
 class Field:
     """What was found where a driver shall come."""
 
+    boot: str = ""
     loaded: str | None = None
     nouveau: bool = False
     run_file: bool = False
@@ -40,6 +41,7 @@ class DriverField(FactBase[Field]):
         return (
             "sed -n 's/.*Module.* \\([0-9]\\{3\\}\\.[0-9.]*\\) .*/loaded \\1/p'"
             " /proc/driver/nvidia/version 2>/dev/null;"
+            " echo boot $(cat /proc/sys/kernel/random/boot_id);"
             " grep -q '^nouveau ' /proc/modules && echo nouveau;"
             " ls /usr/bin/nvidia-uninstall 2>/dev/null | grep -q . && echo run-file;"
             " mokutil --sb-state 2>/dev/null | grep -q enabled && echo secure-boot;"
@@ -64,6 +66,7 @@ class DriverField(FactBase[Field]):
             return tuple(row[1] for row in rows if row[0] == kind and len(row) > 1)
 
         return Field(
+            boot=next(iter(named("boot")), ""),
             loaded=next(iter(named("loaded")), None),
             nouveau="nouveau" in words,
             run_file="run-file" in words,
@@ -120,28 +123,37 @@ def refresh_initramfs(
         host.noop("the boot image is as it was")
 
 
+def awaits_reboot(driver_version: str) -> Callable[[], bool]:
+    """Return a condition: the declared driver is not the loaded one, so that a reboot is due.
+
+    What talks to the driver fails until then: its programs are of another version than the module.
+    """
+
+    def condition() -> bool:
+        return host.get_fact(DriverField).loaded != driver_version
+
+    return condition
+
+
 @operation()
-def tell_reboot(
-    driver_version: str, installed_if: Callable[[], bool] = never
-) -> Generator[StringCommand, None, None]:
-    """Say that the host has to be rebooted before the declared driver runs, and mark it so."""
+def tell_reboot(driver_version: str) -> Generator[StringCommand, None, None]:
+    """Ask for a reboot where another driver is loaded than declared, whoever installed it when."""
     found = host.get_fact(DriverField)
-    if found.loaded == driver_version and not installed_if():
+    if found.loaded == driver_version:
         host.noop(f"driver {driver_version} is loaded")
         return
     now = f"driver {found.loaded}" if found.loaded else "nouveau" if found.nouveau else "no driver"
-    yield Script(
-        f"THIS HOST HAS TO BE REBOOTED: {now} is loaded, {driver_version} is declared",
-        f"mkdir -p /run/rackform && echo {driver_version} > {REBOOT_NEEDED}",
-    )
+    yield AskReboot(f"{now} is loaded, {driver_version} is declared", found.boot)
 
 
 @operation()
-def refresh_cdi(refresh_if: Callable[[], bool] = never) -> Generator[StringCommand, None, None]:
-    """Describe the GPUs to containers, once the driver is loaded; anew after another one came."""
+def refresh_cdi(
+    driver_version: str, refresh_if: Callable[[], bool] = never
+) -> Generator[StringCommand, None, None]:
+    """Describe the GPUs to containers now; at boot rackform-gpu.service does it."""
     found = host.get_fact(DriverField)
-    if found.loaded is None or (found.cdi and not refresh_if()):
-        host.noop("the GPUs are described, or can't be yet")
+    if found.loaded != driver_version or (found.cdi and not refresh_if()):
+        host.noop("the GPUs are described, or will be at boot")
         return
     generate = StringCommand("nvidia-ctk", "cdi", "generate", f"--output={CDI}")
     yield Recorded(StringCommand("mkdir", "-p", "/etc/cdi"), before.file(CDI))

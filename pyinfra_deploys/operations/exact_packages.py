@@ -1,5 +1,6 @@
 """Debian packages at exact versions, held there."""
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
@@ -61,6 +62,41 @@ class Versions(FactBase[dict[str, Versioned]]):
         }
 
 
+class HeldPackages(FactBase[set[str]]):
+    """The packages that are held, by whomever."""
+
+    @override
+    def command(self) -> str:
+        return "apt-mark showhold 2>/dev/null || true"
+
+    @staticmethod
+    @override
+    def default() -> set[str]:
+        return set()
+
+    @override
+    def process(self, output: list[str]) -> set[str]:
+        return {line.strip() for line in output if line.strip()}
+
+
+def of_other_branches(packages: Mapping[str, str], held: set[str]) -> dict[str, str]:
+    """Return held package → the declared version of the one that takes its place.
+
+    nvidia-fabricmanager-570 gives way to nvidia-fabricmanager-580: they can't both be installed,
+    and apt would rather fail than remove one that is held.
+    """
+    branches = {_without_digits(name): version for name, version in packages.items()}
+    return {
+        name: branches[_without_digits(name)]
+        for name in sorted(held - packages.keys())
+        if _without_digits(name) in branches
+    }
+
+
+def _without_digits(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
 @operation()
 def install_exact(
     packages: Mapping[str, str],
@@ -76,9 +112,14 @@ def install_exact(
     """
     present = host.get_fact(Versions, wanted=dict(packages))
     wrong = {n: v for n, v in packages.items() if n not in present or present[n].version != v}
-    newer = [name for name in wrong if name in present and present[name].newer]
+    former = of_other_branches(packages, host.get_fact(HeldPackages)) if wrong else {}
+    if former:
+        installed: dict[str, Versioned] = host.get_fact(Versions, wanted=former)
+        present = {**present, **installed}
+    asked = {**wrong, **former}
+    newer = [name for name in asked if name in present and present[name].newer]
     if newer and not allow_downgrade:
-        told = ", ".join(f"{n} {present[n].version} (declared {packages[n]})" for n in newer)
+        told = ", ".join(f"{n} {present[n].version} (declared {asked[n]})" for n in newer)
         raise OperationError(
             f"newer than declared: {told}: declare what is there, or allow going back by "
             "allow_downgrade"
@@ -88,7 +129,12 @@ def install_exact(
         yield UPDATE
         options = "--allow-change-held-packages" + (" --allow-downgrades" if newer else "")
         pinned = (QuoteString(f"{name}={version}") for name, version in sorted(wrong.items()))
-        yield Recorded(StringCommand(f"{INSTALL} {options}", *pinned), before.packages(*wrong))
+        removed = (QuoteString(f"{name}-") for name in former)
+        if former:
+            unhold = StringCommand("apt-mark -q unhold", *map(QuoteString, former))
+            yield Recorded(unhold, before.packages(*former))
+        install = StringCommand(f"{INSTALL} {options}", *pinned, *removed)
+        yield Recorded(install, before.packages(*wrong))
     elif refresh_if():
         yield UPDATE
     loose = [n for n in packages if n in wrong or not present[n].held]

@@ -14,9 +14,10 @@ from pyinfra_deploys.operations.script import Script
 
 
 @operation()
-def run_service(
+def run_service(  # noqa: PLR0913 - what may happen to a unit
     unit: str,
     restart_if: Callable[[], bool] = never,
+    at_boot_if: Callable[[], bool] = never,
     *,
     reload_first: bool = False,
     brings: Sequence[str] = (),
@@ -26,6 +27,7 @@ def run_service(
 
     With `reload_first` it is told its new configuration before it is restarted. `brings` are units
     that come with it; `without` is one that enabling it would enable, too: that stays as it was.
+    Where `at_boot_if` holds it is only enabled: it could not start before the reboot that is due.
     """
     present = host.get_fact(Unit, unit=unit)
     name = QuoteString(unit)
@@ -34,6 +36,8 @@ def run_service(
         yield StringCommand("systemctl", "daemon-reload")
     if not present.enabled:
         yield Recorded(_enable(unit, without), record)
+    if at_boot_if():
+        return
     if not present.active:
         # A unit that failed too often in a row would refuse to start.
         start = StringCommand(

@@ -116,6 +116,7 @@ def test_the_benchmark_needs_nothing_but_what_the_serving_image_has() -> None:
     }
     assert {name.partition(".")[0] for name in imported} == {
         "argparse",
+        "faulthandler",
         "json",
         "os",
         "time",

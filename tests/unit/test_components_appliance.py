@@ -51,6 +51,7 @@ class Engine(mocks.Mocks):
             "connection": {"name": args.name, "address": "192.0.2.1", "port": 22, "user": "root",
                            "private_key_file": "/key", "host_key": "ssh-ed25519 AAAA"},
             "machine": f"{args.name}-installation",
+            "reboot": f"{args.name}-boot",
             "digest": "sha256:" + "d" * 64,
             "image_id": "sha256:" + "1" * 64,
             "reference": f"192.0.2.1:5000/{args.inputs.get('image')}@sha256:" + "d" * 64,

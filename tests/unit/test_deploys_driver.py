@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 from pyinfra.api.exceptions import OperationError
+from pyinfra.context import ctx_host
 
 from components.hardware import nvidia_driver, real_link
 from pyinfra_deploys import registry
@@ -17,20 +18,30 @@ from pyinfra_deploys.nvidia_driver.settings import kernel_modules
 from pyinfra_deploys.operations.driver import (
     DriverField,
     Field,
+    awaits_reboot,
     expect_a_clear_field,
     refresh_cdi,
     refresh_initramfs,
     tell_reboot,
 )
-from pyinfra_deploys.operations.exact_packages import UPDATE, Versioned, Versions, install_exact
+from pyinfra_deploys.operations.exact_packages import (
+    UPDATE,
+    HeldPackages,
+    Versioned,
+    Versions,
+    install_exact,
+)
+from pyinfra_deploys.operations.facts import Unit, UnitState
 from pyinfra_deploys.operations.packages import INSTALL, REPAIR
+from pyinfra_deploys.operations.reboot import AskReboot
+from pyinfra_deploys.operations.service import run_service
 from pyinfra_deploys.templating import render
 from remote.errors import RackformError
 from stack.errors import InputError
 from stack.load import load_site
 from stack.schema import Site
 from tests.unit.site_examples import only_error, real
-from tests.unit.test_deploys_operations import told
+from tests.unit.test_deploys_operations import RecordedHost, commands, told
 
 DRIVER: dict[str, JsonValue] = {
     "packages": {"nvidia-open": "580.159.04-1", "nvidia-container-toolkit": "1.18.0-1"},
@@ -40,7 +51,8 @@ PINNED = {"nvidia-open": "580.159.04-1"}
 
 
 def installed(version: str, *, held: bool = True, newer: bool = False) -> dict[type, object]:
-    return {Versions: {"nvidia-open": Versioned(version, held=held, newer=newer)}}
+    versions = {"nvidia-open": Versioned(version, held=held, newer=newer)}
+    return {Versions: versions, HeldPackages: {"nvidia-open", "linux-image-amd64"}}
 
 
 def test_a_package_at_its_version_and_held_is_left_alone() -> None:
@@ -48,7 +60,7 @@ def test_a_package_at_its_version_and_held_is_left_alone() -> None:
 
 
 def test_a_missing_package_is_installed_at_exactly_its_version_and_held() -> None:
-    assert told(install_exact, {Versions: {}}, packages=PINNED) == [
+    assert told(install_exact, {Versions: {}, HeldPackages: set()}, packages=PINNED) == [
         str(REPAIR),
         str(UPDATE),
         f"{INSTALL} --allow-change-held-packages nvidia-open=580.159.04-1",
@@ -72,6 +84,35 @@ def test_a_newer_version_is_refused_unless_going_back_is_allowed() -> None:
         told(install_exact, facts, packages=PINNED)
     commands = told(install_exact, facts, packages=PINNED, allow_downgrade=True)
     assert "--allow-downgrades nvidia-open=580.159.04-1" in commands[2]
+
+
+MANAGER = {"nvidia-fabricmanager-580": "580.159.04-1"}
+
+
+def other_branch(number: int, *, newer: bool) -> dict[type, object]:
+    name = f"nvidia-fabricmanager-{number}"
+    versions = {name: Versioned(f"{number}.1-1", held=True, newer=newer)}
+    return {Versions: versions, HeldPackages: {name, "linux-image-amd64", "nvidia-open"}}
+
+
+def test_a_held_package_of_another_branch_gives_way() -> None:
+    commands = told(install_exact, other_branch(570, newer=False), packages=MANAGER)
+    install = f"{INSTALL} --allow-change-held-packages"
+    assert commands[2:] == [
+        "apt-mark -q unhold nvidia-fabricmanager-570",
+        f"{install} nvidia-fabricmanager-580=580.159.04-1 nvidia-fabricmanager-570-",
+        "apt-mark -q hold nvidia-fabricmanager-580",
+    ]
+
+
+def test_a_newer_branch_is_refused_too_unless_going_back_is_allowed() -> None:
+    facts = other_branch(590, newer=True)
+    with pytest.raises(OperationError, match=r"nvidia-fabricmanager-590 590\.1-1 \(declared 580"):
+        told(install_exact, facts, packages=MANAGER)
+    assert (
+        "--allow-downgrades"
+        in told(install_exact, facts, packages=MANAGER, allow_downgrade=True)[3]
+    )
 
 
 def test_versions_are_compared_by_this_machine_s_dpkg() -> None:
@@ -111,7 +152,8 @@ def test_a_held_kernel_is_found(tmp_path: Path) -> None:
 
 def test_what_a_host_tells_of_its_driver_is_read() -> None:
     lines = ["loaded 580.159.04", "secure-boot", "display Xorg", "held linux-image-amd64", "cdi"]
-    assert DriverField().process(lines) == Field(
+    assert DriverField().process(["boot 5b1c", *lines]) == Field(
+        boot="5b1c",
         loaded="580.159.04",
         secure_boot=True,
         display=("Xorg",),
@@ -165,6 +207,25 @@ def test_a_preview_says_that_the_host_has_to_be_rebooted(found: Field, said: str
     assert said in line
 
 
+def test_a_reboot_is_asked_for_with_the_boot_that_has_to_end() -> None:
+    facts: dict[type, object] = {DriverField: Field(boot="5b1c", loaded="570.86.15")}
+    (command,) = commands(tell_reboot, facts, driver_version="580.159.04")
+    assert isinstance(command, AskReboot)
+    assert command.boot == "5b1c"
+
+
+def test_what_talks_to_the_driver_is_only_enabled_until_the_reboot() -> None:
+    stopped = UnitState(loaded=True, active=False, enabled=False, stale=False)
+    facts: dict[type, object] = {Unit: stopped, DriverField: Field(loaded="570.86.15")}
+    unit = "nvidia-fabricmanager.service"
+    awaits = awaits_reboot("580.159.04")
+    with ctx_host.use(RecordedHost(facts)):
+        assert awaits()
+    assert told(run_service, facts, unit=unit, at_boot_if=awaits, restart_if=lambda: True) == [
+        f"systemctl enable -q {unit}"
+    ]
+
+
 def test_the_declared_driver_needs_no_reboot() -> None:
     facts: dict[type, object] = {DriverField: Field(loaded="580.159.04")}
     assert told(tell_reboot, facts, driver_version="580.159.04") == []
@@ -179,6 +240,7 @@ def test_the_boot_image_is_made_anew_only_when_nouveau_was_turned_off() -> None:
     ("found", "changed", "due"),
     [
         (Field(), True, False),
+        (Field(loaded="570.86.15", cdi=True), True, False),
         (Field(loaded="580.159.04"), False, True),
         (Field(loaded="580.159.04", cdi=True), False, False),
         (Field(loaded="580.159.04", cdi=True), True, True),
@@ -189,8 +251,13 @@ def test_gpus_are_described_to_containers_once_their_driver_is_loaded(
     changed: bool,  # noqa: FBT001 - parameters of the table
     due: bool,  # noqa: FBT001
 ) -> None:
-    commands = told(refresh_cdi, {DriverField: found}, refresh_if=lambda: changed)
-    assert bool(commands) is due
+    due_now = told(
+        refresh_cdi,
+        {DriverField: found},
+        driver_version="580.159.04",
+        refresh_if=lambda: changed,
+    )
+    assert bool(due_now) is due
 
 
 def test_the_unit_sets_the_power_limit_at_each_boot() -> None:
@@ -201,6 +268,7 @@ def test_the_unit_sets_the_power_limit_at_each_boot() -> None:
     assert unit["Service"]["Type"] == "oneshot"
     assert "nvidia-smi -pm 1" in text
     assert "nvidia-smi -pl 350" in text
+    assert "nvidia-ctk cdi generate" in text
     assert "-pl" not in render(
         "nvidia_driver", "rackform-gpu.service.j2", registry.settings("nvidia_driver", DRIVER)
     )

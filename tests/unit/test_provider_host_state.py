@@ -27,6 +27,9 @@ MTU = Operation(
     commands=["networkctl reload"],
     diff="- MTUBytes=1500\n+ MTUBytes=9000",
 )
+REBOOT = Operation(
+    deploy="nvidia_driver", name="Reboot", commands=["THIS HOST HAS TO BE REBOOTED"], ends_boot="b1"
+)
 INPUTS = HostStateInputs(
     connection=W1,
     deploys={"nccl_env": {}, "base": {}, "fabric_link": {"mtu_bytes": 9000}},
@@ -97,6 +100,35 @@ def test_a_preview_lists_each_operation_with_its_files_diff(host: RecordedHost) 
             "    - MTUBytes=1500\n    + MTUBytes=9000"
         )
     ]
+
+
+def test_a_preview_says_that_a_host_would_be_rebooted(host: RecordedHost) -> None:
+    host.due = [REBOOT]
+    ctx = RecordingContext()
+    new = draft(HostStateInputs, INPUTS.model_dump(mode="json"))
+    known = HostState(host).preview(state(), new, ctx)
+    assert ctx.messages[-1] == "warning: w1 would be rebooted after this, when it is drained"
+    assert known["reboot"] == "b1"
+
+
+def test_a_reboot_that_is_due_is_found_whatever_an_interrupted_up_remembers(
+    host: RecordedHost,
+) -> None:
+    host.due = [REBOOT]
+    kind, ctx = HostState(host), RecordingContext()
+    assert kind.read(state(), ctx).outputs.reboot == "b1"
+    assert kind.update(state(), INPUTS, ctx).reboot == "b1"
+
+
+def test_after_the_reboot_its_boot_is_remembered_so_that_nothing_is_triggered(
+    host: RecordedHost,
+) -> None:
+    kind, ctx = HostState(host), RecordingContext()
+    rebooted = State("w1", INPUTS, HostStateOutputs(reboot="b1"))
+    new = draft(HostStateInputs, INPUTS.model_dump(mode="json"))
+    assert kind.preview(rebooted, new, ctx)["reboot"] == "b1"
+    assert kind.read(rebooted, ctx).outputs.reboot == "b1"
+    assert kind.update(rebooted, INPUTS, ctx).reboot == "b1"
 
 
 def test_a_refresh_and_the_preview_after_it_ask_the_host_once(host: RecordedHost) -> None:

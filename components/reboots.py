@@ -1,0 +1,188 @@
+"""A node whose driver needs a reboot is drained, rebooted and looked at, one node at a time."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
+from pulumi_command import local, remote
+
+from components.hardware import nvidia_driver
+from components.resources import HostState, plain
+from planner.models import Plan
+from remote.connection import Connection
+from remote.end_boot import END_BOOT
+from stack.errors import InputError
+from stack.machines import declared
+from stack.paths import ROOT
+from stack.schema import Site
+
+_AS_IT_WAS = 'printf "%s" "$PULUMI_COMMAND_STDOUT"'
+"""What a changed order alone runs: the boot that it was about has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebootsArgs:
+    site: Site
+    plan: Plan
+    hosts: Mapping[str, HostState]
+    private_key_file: Path
+    ray_token: Input[str]
+
+
+class Reboots(ComponentResource):
+    """Declared for nodes whose driver the site declares; each waits for the one before it.
+
+    The head comes last: Ray's memory and the edge are on it.
+    """
+
+    settled: Mapping[str, Resource]
+    """Node → what its containers wait for: its host, or its return where it may be rebooted."""
+    returned: dict[str, Output[str]]
+    """Node that may be rebooted → what it told when it was back; new after each reboot."""
+
+    def __init__(self, name: str, args: RebootsArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("rackform:cluster:Reboots", name, None, opts)
+        self._args = args
+        self.returned = {}
+        self.settled = settled = dict[str, Resource](args.hosts)
+        before: Resource | None = None
+        for node in rebooted(args.site):
+            back = self._reboot(node, before)
+            settled[node] = before = back
+            self.returned[node] = back.stdout.apply(lambda told: told or "")
+        self.register_outputs({"returned": self.returned})
+
+    def _reboot(self, node: str, before: Resource | None) -> local.Command:
+        """Declare drain, reboot and return; each is run anew when another boot has to end."""
+        args, host = self._args, self._args.hosts[node]
+        connection = declared(args.site, args.private_key_file)[node]
+        boot = host.reboot.apply(lambda told: told or "")
+        after = [host, *([before] if before else [])]
+        drain = local.Command(
+            f"{node}-drain",
+            create="./rackform step drain",
+            update=_AS_IT_WAS,
+            dir=str(ROOT),
+            stdin=self._drain_order(node, boot),
+            logging=local.Logging.STDERR,
+            triggers=[boot],
+            opts=self._options("15m", *after),
+        )
+        reboot = remote.Command(
+            f"{node}-reboot",
+            connection=_ssh(connection),
+            create=END_BOOT,
+            stdin=boot,
+            add_previous_output_in_env=False,
+            triggers=[boot],
+            opts=self._options("5m", drain),
+        )
+        return local.Command(
+            f"{node}-return",
+            create="./rackform step return",
+            update=_AS_IT_WAS,
+            dir=str(ROOT),
+            stdin=self._return_order(node, boot, reboot.stdout),
+            logging=local.Logging.STDERR,
+            triggers=[boot],
+            opts=self._options("40m", reboot),
+        )
+
+    def _options(self, limit: str, *after: Resource) -> ResourceOptions:
+        return ResourceOptions(
+            parent=self,
+            depends_on=list(after),
+            custom_timeouts=pulumi.CustomTimeouts(create=limit, update=limit),
+        )
+
+    def _drain_order(self, node: str, boot: Output[str]) -> Output[str]:
+        """Return the `stack.steps.Drain` as JSON; a secret, since it holds Ray's token."""
+        args, plan = self._args, self._args.plan
+        connections = declared(args.site, args.private_key_file)
+        tree = {
+            "node": plain(connections[node]),
+            "ends_boot": boot,
+            "container": "ray-head" if node == plan.head else "ray-worker",
+            "fabric_address": str(args.site.nodes[node].fabric_address),
+            "head": plain(connections[plan.head]),
+            "dashboard_port": args.site.ray.dashboard_port,
+            "ray_token": args.ray_token,
+            "spare": has_spare(plan, node),
+        }
+        return Output.secret(_json(tree))
+
+    def _return_order(self, node: str, boot: Output[str], ran: Output[str]) -> Output[str]:
+        """Return the `stack.steps.Return` as JSON."""
+        site, machine = self._args.site, self._args.site.nodes[node]
+        if not (site.nvidia and machine.gpus):
+            raise ValueError(f"{node} has no declared driver, so it is never rebooted")
+        tree = {
+            "node": plain(declared(site, self._args.private_key_file)[node]),
+            "ends_boot": boot,
+            "driver_version": site.nvidia.driver_version,
+            "gpus": machine.gpu_count,
+            "fabric_manager": "fabric_manager" in nvidia_driver(site, site.nvidia, machine.gpus),
+            "interface": machine.interface,
+            "fabric_address": str(machine.fabric_address),
+            "mtu_bytes": site.fabric.mtu_bytes,
+            "containers": ran.apply(lambda told: (told or "").split()),
+        }
+        return _json(tree)
+
+
+def rebooted(site: Site) -> list[str]:
+    """Return the nodes that a change may reboot, in the order in which they are."""
+    if site.nvidia is None or site.twin:
+        return []
+    nodes = [name for name, node in site.nodes.items() if node.gpus]
+    return sorted(nodes, key=lambda name: name == site.head)
+
+
+def has_spare(plan: Plan, node: str) -> bool:
+    """Tell whether all models keep their least replicas without a node.
+
+    They do where each replica is inside one node and the others have room. The head has no spare:
+    what is in front of the models goes with it.
+    """
+    others = [worker.gpus for worker in plan.workers if worker.node != node]
+    needed = sum(model.ranks * model.min_replicas for model in plan.models)
+    return (
+        node != plan.head
+        and needed <= sum(others)
+        and all(
+            model.pipeline == 1
+            and sum(gpus // model.tensor for gpus in others) >= model.min_replicas
+            for model in plan.models
+        )
+    )
+
+
+def _ssh(connection: Connection) -> remote.ConnectionArgs:
+    """Return the same endpoint, with the same pinned key, as the command package wants it.
+
+    Raises:
+        InputError: the private key can't be read.
+
+    """
+    try:
+        key = connection.private_key_file.expanduser().read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the private key {connection.private_key_file} can't be read ({error}): "
+            f"{connection.name} could not be rebooted by it; set ssh.private_key_file to one that "
+            "can"
+        ) from error
+    return remote.ConnectionArgs(
+        host=connection.address,
+        port=connection.port,
+        user=connection.user,
+        private_key=Output.secret(key),
+        host_key=connection.host_key,
+    )
+
+
+def _json(tree: Mapping[str, object]) -> Output[str]:
+    return Output.from_input(tree).apply(lambda found: json.dumps(found, sort_keys=True))
