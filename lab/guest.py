@@ -48,7 +48,6 @@ DOCKER_FLAGS = [
     "--bridge=none",
     "--ip-forward=false",
     "--ip-masq=false",
-    "--oom-score-adjust=0",
 ]
 """As flags, so that `docker_engine` writes the same daemon.json on any host: dockerd refuses a key
 that stands in both places."""
@@ -98,12 +97,17 @@ def exec_start(unit: str) -> str | None:
     return found[-1] if found else None
 
 
-def docker_drop_in(unit: str) -> str | None:
-    """Return the drop-in that adds the twin's flags to what the image's docker.service starts."""
+def docker_drop_in(unit: str, debian: str = "") -> str | None:
+    """Return the drop-in that adds the twin's flags to what the image's docker.service starts.
+
+    Docker Engine of Debian 12 lowers its own OOM score unless it is told not to; later ones no
+    longer do, and refuse the flag.
+    """
     command = exec_start(unit)
     if command is None:
         return None
-    return f"[Service]\nExecStart=\nExecStart={command} {shlex.join(DOCKER_FLAGS)}\n"
+    flags = [*DOCKER_FLAGS, *(["--oom-score-adjust=0"] if debian.startswith("12") else [])]
+    return f"[Service]\nExecStart=\nExecStart={command} {shlex.join(flags)}\n"
 
 
 def machine_id(site: str, name: str, host_key: str) -> str:
@@ -150,9 +154,11 @@ def _docker(root: Path) -> None:
     drop_in = limits(open_files_limit())
     for service in ("docker", "containerd"):
         write(root, f"etc/systemd/system/{service}.service.d/90-rackform-twin.conf", drop_in)
+    version = root / "etc/debian_version"
+    debian = version.read_text(encoding="ascii") if version.is_file() else ""
     for folder in ("etc/systemd/system", "lib/systemd/system", "usr/lib/systemd/system"):
         unit = root / folder / "docker.service"
-        if unit.is_file() and (flags := docker_drop_in(unit.read_text(encoding="utf-8"))):
+        if unit.is_file() and (flags := docker_drop_in(unit.read_text(encoding="utf-8"), debian)):
             path = "etc/systemd/system/docker.service.d/91-rackform-twin-flags.conf"
             write(root, path, flags)
             break

@@ -51,6 +51,7 @@ def fabric_link(settings: FabricLinkSettings) -> None:
         path=NETWORK,
         content=render("fabric_link", "link.network.j2", settings),
         keep_former=True,
+        link=settings.interface,  # systemd-networkd sets it up as soon as it starts
     )
     run_service(
         name="systemd-networkd",

@@ -24,10 +24,15 @@ class Manners:
     undo: str = ""
     keep_former: bool = False
     sysctls: tuple[str, ...] = ()
+    link: str = ""
 
     def record(self, path: str) -> str:
-        known = before.file(path, reader=self.reader, undo=self.undo)
-        return f"{known} && {before.sysctls(*self.sysctls)}" if self.sysctls else known
+        records = [before.file(path, reader=self.reader, undo=self.undo)]
+        if self.sysctls:
+            records.append(before.sysctls(*self.sysctls))
+        if self.link:
+            records.append(before.link(self.link))
+        return " && ".join(records)
 
 
 class WriteFile(StringCommand):
@@ -80,14 +85,15 @@ def write_file(  # noqa: PLR0913 - what is to be known of a file
     reader: str = "",
     keep_former: bool = False,
     sysctls: Sequence[str] = (),
+    link: str = "",
 ) -> Generator[StringCommand, None, None]:
     """Put `content` at `path`, owned by root; a reader sees the old file or the new one.
 
     With `keep_former` the old one is kept until `way_back.disarm`. `reader`: see `before.file`.
-    `sysctls` are those that the file, a script, sets.
+    `sysctls` are those that the file, a script, sets; `link` is the interface that it sets up.
     """
     present = host.get_fact(FileAt, path=path)
-    manners = Manners(reader, keep_former=keep_former, sysctls=tuple(sysctls))
+    manners = Manners(reader, keep_former=keep_former, sysctls=tuple(sysctls), link=link)
     yield from _written(path, content, mode, present, manners)
 
 

@@ -76,7 +76,9 @@ def test_a_dry_run_changes_nothing_and_tells_the_new_mtu(
 ) -> None:
     inputs = declared["w2"]
     fabric = {**inputs.deploys["fabric_link"], "mtu_bytes": 4200}
-    at_boot, now = worker.plan(inputs.connection, {**inputs.deploys, "fabric_link": fabric})
+    plan = worker.plan(inputs.connection, {**inputs.deploys, "fabric_link": fabric})
+    at_boot, now, metric = plan
     assert "+MTUBytes=4200" in at_boot.diff
+    assert '+rackform_fabric_mtu_bytes{device="fab0"} 4200' in metric.diff
     assert "ip link set dev fab0 mtu 4200" in now.commands
     assert worker.plan(inputs.connection, inputs.deploys) == []

@@ -77,6 +77,12 @@ def test_a_link_in_the_image_does_not_lead_out_of_it(tmp_path: Path, root: Path)
     assert (root / "etc/hostname").read_text() == "w1\n"
 
 
+def test_only_docker_of_debian_12_is_told_of_its_oom_score() -> None:
+    unit = "[Service]\nExecStart=/usr/sbin/dockerd\n"
+    assert "--oom-score-adjust=0" in str(guest.docker_drop_in(unit, "12.11\n"))
+    assert "--oom-score-adjust" not in str(guest.docker_drop_in(unit, "13.1\n"))
+
+
 def test_a_unit_that_starts_nothing_gets_no_flags() -> None:
     assert guest.docker_drop_in("[Service]\nType=notify\n") is None
 

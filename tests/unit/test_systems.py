@@ -234,7 +234,10 @@ def test_a_twin_mixes_systems_and_each_node_stands_on_its_own_image() -> None:
     assert len(engine.of_type("LabNode")) == len(raw["nodes"])
 
 
-def test_a_driver_that_is_there_is_not_touched_without_nvidia_in_the_site() -> None:
+def test_a_driver_that_is_there_is_not_touched_without_nvidia_in_the_site(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("a private key")
+
     def deploys(raw: dict[str, Any]) -> set[str]:
         hosts = declare(raw).of_type("HostState").values()
         return {name for host in hosts for name in host["deploys"]}
@@ -243,7 +246,11 @@ def test_a_driver_that_is_there_is_not_touched_without_nvidia_in_the_site() -> N
     assert "nvidia_driver" not in deploys(raw)
     packages = {"nvidia-open": "580.159.04-1"}
     assert "nvidia_driver" in deploys(
-        {**raw, "nvidia": {"driver_version": "580.159.04", "packages": packages}}
+        {
+            **raw,
+            "ssh": {"private_key_file": str(key)},
+            "nvidia": {"driver_version": "580.159.04", "packages": packages},
+        }
     )
 
 
