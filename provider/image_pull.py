@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from lab import nodes as lab_nodes
 from provider import lab_machine
@@ -61,16 +61,25 @@ class ImagePull(Resource[ImagePullInputs, ImagePullOutputs]):
 RESOURCE = ImagePull
 
 
+def _engine(node: Connection, inputs: ImagePullInputs) -> AbstractContextManager[object]:
+    """Keep a twin's Docker Engine from being stopped, as it is while another image comes."""
+    return lab_machine.docker_engine(node.name) if inputs.twin else nullcontext()
+
+
 def _lacking(inputs: ImagePullInputs) -> list[Connection]:
-    absent = _side_by_side(
-        lambda node: not container_images.present(node, inputs.image_id), inputs.nodes
-    )
+    absent = _side_by_side(lambda node: _lacks(node, inputs), inputs.nodes)
     return [node for node, lacks in zip(inputs.nodes, absent, strict=True) if lacks]
+
+
+def _lacks(node: Connection, inputs: ImagePullInputs) -> bool:
+    with _engine(node, inputs):
+        return not container_images.present(node, inputs.image_id)
 
 
 def _pull(node: Connection, inputs: ImagePullInputs, ctx: Context) -> bool:
     registry = Registry.model_validate(inputs.registry.model_dump())
-    container_images.pull(node, inputs.reference, inputs.image_id, registry, ctx.progress)
+    with _engine(node, inputs):
+        container_images.pull(node, inputs.reference, inputs.image_id, registry, ctx.progress)
     return True
 
 

@@ -9,7 +9,15 @@ from typing import Any, Self, TypeVar
 import pytest
 
 from fabric.protocol import Neighbour, SwitchState
-from provider import container, image_pull, lab_node, model_weights, oci_image, switch_config
+from provider import (
+    container,
+    image_pull,
+    lab_machine,
+    lab_node,
+    model_weights,
+    oci_image,
+    switch_config,
+)
 from provider.check import draft
 from provider.inputs import (
     ContainerInputs,
@@ -361,3 +369,19 @@ def test_a_twins_node_is_seeded_and_pulls_only_what_seeding_left(
     )
     image_pull.ImagePull().create(PULL, RecordingContext())
     assert calls == [("seed", ["w1"], [PULL.digest]), ("pull", "w1")]
+
+
+def test_a_twins_docker_engine_is_asked_only_while_nobody_stops_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[bool] = []
+
+    def look(node: Connection, *_: object) -> bool:
+        held.append(lab_machine.docker_engine(node.name).locked())
+        return False
+
+    monkeypatch.setattr("remote.container_images.present", look)
+    monkeypatch.setattr("remote.container_images.pull", look)
+    monkeypatch.setattr("lab.nodes.seed_images", lambda *_: None)
+    image_pull.ImagePull().create(PULL, RecordingContext())
+    assert held == [True] * 4
