@@ -24,11 +24,11 @@ _PHASES = {
     "machines": "made LabNode",
     "hosts": "made HostState",
     "registry": "made Container registry-container",
-    "pulls": "made ImagePull",
+    "pulls": "made ImagePull vllm-pull",
     "containers": "made Container ray-head",
     "model": "still ServeApplication",
 }
-"""Phase → what `up` says in it, in the order in which they come."""
+"""Phase → what `up` says in it, in the order in which they come; front-ends are pulled last."""
 
 
 def cut_off(phases: Sequence[str], how: signal.Signals) -> str | None:
