@@ -8,12 +8,11 @@ from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from components.containers import Placement, run_parts
 from components.grafana import Grafana, GrafanaArgs
-from components.images import ContainerImage
+from components.images import ContainerImage, has_lock
 from components.machines import on_machine
 from components.secrets import placeholder
 from components.services import Ground, Placed, Route
 from components.status_page import StatusPage, StatusPageArgs
-from images import builder
 from monitoring import alertmanager, exporters, prometheus
 from monitoring.place import PROMETHEUS_PATH
 from remote.container_spec import ContainerParts
@@ -135,7 +134,7 @@ def gpu_nodes(site: Site) -> list[str]:
 
 
 def gpu_metrics_missing(site: Site) -> bool:
-    return not site.twin and builder.locked(GPU_IMAGE, "default") is None
+    return not site.twin and not has_lock(GPU_IMAGE)
 
 
 _LEFT_OUT = (
