@@ -128,6 +128,7 @@ class Appliance(ComponentResource):
                 node,
                 ClusterNodeArgs(
                     site=site,
+                    plan=self._args.plan,
                     node=node,
                     machine=self._machines.nodes[node],
                     registry_address=registry_address(site),

@@ -9,6 +9,8 @@ from pulumi import ComponentResource, Input, ResourceOptions
 from components.hardware import nvidia_driver, real_link
 from components.machines import Machine, on_machine
 from components.resources import HostState
+from components.watchdog import watchdog
+from planner.models import Plan
 from pyinfra_deploys.base.settings import PACKAGES, RDMA_TOOL
 from pyinfra_deploys.registry import sources
 from stack.doors import open_tcp
@@ -18,6 +20,7 @@ from stack.schema import Rdma, Site
 @dataclass(frozen=True, kw_only=True)
 class ClusterNodeArgs:
     site: Site
+    plan: Plan
     node: str
     machine: Machine
     registry_address: str
@@ -79,6 +82,7 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
             "ca_certificate": args.ca_certificate,
             "nvidia_runtime": node.gpu_count > 0 and not site.twin,
         },
+        "watchdog": watchdog(site, args.plan, args.node),
     }
     if site.nvidia and node.gpus and not site.twin:
         deploys["nvidia_driver"] = nvidia_driver(site, site.nvidia, node.gpus)

@@ -17,6 +17,7 @@ from pyinfra_deploys.model import Settings
 from pyinfra_deploys.nccl_env.settings import NcclEnvSettings
 from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
 from pyinfra_deploys.restore.settings import RestoreSettings
+from pyinfra_deploys.watchdog.settings import WatchdogSettings
 from remote.errors import RackformError
 
 WITHOUT_VALUE = {"missing", "value_error"}
@@ -44,6 +45,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "nvidia_driver": NvidiaDriverSettings,
     "nccl_env": NcclEnvSettings,
     "docker_engine": DockerEngineSettings,
+    "watchdog": WatchdogSettings,
     "restore": RestoreSettings,
 }
 DEPLOYS: dict[str, Deploy] = {name: Deploy(name, model) for name, model in SETTINGS.items()}

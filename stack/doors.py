@@ -14,6 +14,7 @@ NODE_EXPORTER, BLACKBOX, SMOKEPING, GPU_EXPORTER = 9100, 9115, 9374, 9400
 TOKEN_PROBE, STATUS_PAGE = 9105, 9106
 KEY_LIMITS, READINESS = 9107, 9108
 """Of the edge, on its node's loopback."""
+WATCHDOG = 9109
 
 FIXED: Final = {
     OpenWebUi.fabric_port: "Open WebUI",
@@ -29,6 +30,7 @@ FIXED: Final = {
     BLACKBOX: "the blackbox exporter",
     SMOKEPING: "the smokeping prober",
     GPU_EXPORTER: "the GPU exporter",
+    WATCHDOG: "the watchdog",
 }
 """Port → what listens there on the fabric or the loopback, and nobody can set."""
 

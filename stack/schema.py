@@ -15,7 +15,7 @@ from pydantic import Discriminator, Field, Tag
 from fabric.limits import LIMITS
 from stack.economy import ExpectedLoad, Planning, Power
 from stack.notes import notes
-from stack.services import Edge, Frontends, Monitoring, Ray, Registry
+from stack.services import Edge, Frontends, Monitoring, Ray, Registry, Watchdog
 from stack.settings import Settings
 from stack.values import (
     Address,
@@ -398,6 +398,10 @@ class Site(Settings):
     )
     edge: Edge = Field(default=Edge(), description="TLS and API keys in front of the models.")
     ray: Ray = Field(default=Ray(), description="Ports and limits of Ray.")
+    watchdog: Watchdog | None = Field(
+        default=Watchdog(),
+        description="Restarts what hangs, workers before the head; null: nobody does.",
+    )
     frontends: Frontends = Field(default=Frontends(), description="Web front-ends.")
     monitoring: Monitoring | None = Field(default=None, description="Metrics and alerts.")
 

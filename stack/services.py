@@ -92,6 +92,23 @@ class Ray(Settings):
     """On the head's loopback; fixed, as is all that Ray's own parts listen on."""
 
 
+class Watchdog(Settings):
+    after_s: Whole = Field(
+        default=120,
+        ge=30,
+        le=86400,
+        description="Seconds without a token, while Ray Serve says that all runs, after which the"
+        " model's workers are restarted, and after as many more the head.",
+    )
+    start_s: Whole = Field(
+        default=900,
+        ge=60,
+        le=86400,
+        description="The same while Ray Serve starts something, or does not answer: longer than the"
+        " largest model takes to load.",
+    )
+
+
 class Embeddings(Settings):
     url: Url = Field(
         description="Base URL of an OpenAI API that embeds and asks for no key: http://ADDRESS:PORT/v1."

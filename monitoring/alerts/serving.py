@@ -25,6 +25,7 @@ def group(plan: Plan) -> Group:
             _ray_node(),
             *(rule for model in plan.models for rule in _pipeline(model)),
             _cache(),
+            *_watchdog(),
         ),
     )
 
@@ -91,6 +92,40 @@ def _pipeline(model: ModelPlan) -> Iterator[Record | Alert]:
         advice=f"Keep {stages} or more requests in flight, or take pipeline parallelism for what it"
         " is at low load: a way to fit the model, not to make it faster.",
         runbook="pipeline-bubbles",
+    )
+
+
+def _watchdog() -> Iterator[Alert]:
+    rung = "rackform_watchdog_rung"
+    yield Alert(
+        name="WatchdogActing",
+        expr=f"{rung} > 0 < 3",
+        for_s=0,
+        severity=Severity.WARNING,
+        summary="No tokens came, so the watchdog on {{ $labels.node }} restarted"
+        " {{ if eq $value 1.0 }}the workers{{ else }}the head after the workers{{ end }}.",
+        advice="Wait until the model is loaded again; if it comes back often, look for the cause.",
+        runbook="watchdog",
+    )
+    yield Alert(
+        name="WatchdogGaveUp",
+        expr=f"{rung} == 3",
+        for_s=0,
+        severity=Severity.CRITICAL,
+        summary="Tokens did not come after restarts of the workers and of the head: the watchdog on"
+        " {{ $labels.node }} does no more.",
+        advice="Run './rackform doctor', mend what it names, then './rackform up'.",
+        runbook="watchdog",
+    )
+    yield Alert(
+        name="WatchdogMissing",
+        expr='time() - node_textfile_mtime_seconds{file=~".*/watchdog.prom"} > 180',
+        for_s=30,
+        severity=Severity.WARNING,
+        summary="The watchdog on {{ $labels.node }} has not asked for tokens for"
+        " {{ $value | humanizeDuration }}: nobody restarts what hangs.",
+        advice="See 'systemctl status rackform-watchdog' there; './rackform up' starts it.",
+        runbook="watchdog",
     )
 
 

@@ -50,6 +50,14 @@ def run_service(  # noqa: PLR0913 - what may happen to a unit
         yield StringCommand("systemctl", "restart", name)
 
 
+@operation()
+def stop_service(unit: str) -> Generator[StringCommand, None, None]:
+    """Stop one of our own units, now and at boot; where it never was there is nothing to do."""
+    present = host.get_fact(Unit, unit=unit)
+    if present.enabled or present.active:
+        yield StringCommand("systemctl", "disable", "-q", "--now", QuoteString(unit))
+
+
 def _enable(unit: str, without: str) -> StringCommand:
     name, other = QuoteString(unit), QuoteString(without)
     if not without:
