@@ -10,7 +10,7 @@ from components.images import ImageSources, RegistryInput, oci_image
 from components.machines import Machine, on_machine
 from components.passwords import hashed
 from components.resources import Container
-from provider.inputs import HostFile, Mount, Readiness
+from remote.container_spec import HostFile, Mount, Readiness
 from stack.schema import Site
 
 USER = "rackform"

@@ -91,8 +91,7 @@ RESOURCE = Container
 
 
 def spec(inputs: ContainerInputs) -> ContainerSpec:
-    fields = inputs.model_dump(exclude={"connection", "load_from_store", "machine"})
-    return ContainerSpec.model_validate(fields)
+    return ContainerSpec.model_validate(inputs.model_dump(include=set(ContainerSpec.model_fields)))
 
 
 def docker_archive(digest: str) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from remote.connection import Connection
+from remote.container_spec import ContainerSpec, Registry
 
 
 class Inputs(BaseModel):
@@ -84,15 +85,6 @@ class HostStateInputs(Inputs):
     )
 
 
-class Registry(Inputs):
-    """The site's registry: TLS with the site's CA, basic authentication."""
-
-    address: str = Field(description="host:port")
-    ca_certificate: str
-    user: str
-    password: str
-
-
 class OciImageInputs(Inputs):
     """An image built from its lock into the store and, with `registry`, pushed there.
 
@@ -153,53 +145,17 @@ class ModelWeightsInputs(Inputs):
     machines: dict[str, str] = Field(default={}, description="node → which installation it is")
 
 
-class Mount(Inputs):
-    source: str
-    target: str
-    read_only: bool = True
-
-
-class HostFile(Inputs):
-    """A file that is put on the host for a container and mounted into it read-only."""
-
-    content: str
-    mode: int = 0o400
-
-
-class Readiness(Inputs):
-    """What must hold, asked on the node itself, before the container counts as up."""
-
-    kind: Literal["tcp", "exec"]
-    target: list[str] = Field(description="tcp: [address, port]; exec: a command in the container")
-    timeout_s: int = 60
-
-
-class ContainerInputs(Inputs):
+class ContainerInputs(Inputs, ContainerSpec):
     """One container on one node, by Docker Engine over SSH.
 
     Outputs: `container_id`, `pending` (fields that differ from what runs).
     """
 
     connection: Connection
-    name: str
-    image: str = Field(description="reference by digest: registry/name@sha256:…")
-    image_id: str = Field(description="sha256:… of the image's configuration")
     load_from_store: str | None = Field(
         default=None,
         description="digest in the store to load over SSH, while no registry is up",
     )
-    registry: Registry | None = None
-    command: list[str]
-    environment: dict[str, str] = {}
-    mounts: list[Mount] = []
-    files: dict[str, HostFile] = Field(default={}, description="path in the container → file")
-    devices: list[str] = []
-    gpus: bool = False
-    capabilities: list[str] = []
-    ulimits: dict[str, int] = {}
-    ipc_host: bool = False
-    user: str | None = None
-    ready: Readiness | None = None
     machine: str | None = Field(default=None, description="which installation the node is")
 
 

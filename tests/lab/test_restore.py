@@ -26,6 +26,10 @@ DEPLOYS: Deploys = {
     "firewall": {"fabric_interface": "fab0", "open_tcp": [22]},
     "nccl_env": {"socket_interface": "fab0"},
     "docker_engine": {"registry": "10.76.0.11:5000", "ca_certificate": "not read here"},
+    "watchdog": {
+        "container": "ray-worker",
+        "part": {"role": "follow", "node": "a", "orders": "http://10.75.0.12:9109/"},
+    },
 }
 BY_HAND = """
 set -eu

@@ -105,28 +105,6 @@ _NCCL = '{nodes="n1, n2",node="n1"}'
 
 CASES = (
     Case(
-        "WatchdogActing", {_RUNG: "0x3 1x30"},
-        "No tokens came, so the watchdog on n1 restarted the workers.", _AT_N1,
-    ),
-    Case(
-        "WatchdogActing", {_RUNG: "0x3 2x30"},
-        "No tokens came, so the watchdog on n1 restarted the head after the workers.", _AT_N1,
-    ),
-    Case("WatchdogActing", {_RUNG: "1x3 0x30"}),
-    Case("WatchdogActing", {_RUNG: "3x30"}),
-    Case(
-        "WatchdogGaveUp", {_RUNG: "2x3 3x30"},
-        "Tokens did not come after restarts of the workers and of the head: the watchdog on n1"
-        " does no more.", _AT_N1,
-    ),
-    Case("WatchdogGaveUp", {_RUNG: "2x30"}),
-    Case(
-        "WatchdogMissing", {_ASKED: "10x60"},
-        "The watchdog on n1 has not asked for tokens for 4m 50s: nobody restarts what hangs.",
-        {**_AT_N1, "file": "/host/metrics/watchdog.prom"}, at_s=300,
-    ),
-    Case("WatchdogMissing", {_ASKED: "10+10x60"}, at_s=300),
-    Case(
         "GpuTooHot", {f"DCGM_FI_DEV_GPU_TEMP{GPU}": "41x2 91x30"},
         "GPU 0 of n1 is at 91 °C, above 85 °C.", WHERE,
     ),
@@ -302,6 +280,28 @@ CASES = (
         {"endpoint": "edge", "node": "n1", "job": "endpoint"},
     ),
     Case("CertificateExpiring", {_CERTIFICATE: "2592000x30"}),
+    Case(
+        "WatchdogActing", {_RUNG: "0x3 1x30"},
+        "No tokens came, so the watchdog on n1 restarted the workers.", _AT_N1,
+    ),
+    Case(
+        "WatchdogActing", {_RUNG: "0x3 2x30"},
+        "No tokens came, so the watchdog on n1 restarted the head after the workers.", _AT_N1,
+    ),
+    Case("WatchdogActing", {_RUNG: "1x3 0x30"}),
+    Case("WatchdogActing", {_RUNG: "3x30"}),
+    Case(
+        "WatchdogGaveUp", {_RUNG: "2x3 3x30"},
+        "Tokens did not come after restarts of the workers and of the head: the watchdog on n1"
+        " does no more.", _AT_N1,
+    ),
+    Case("WatchdogGaveUp", {_RUNG: "2x30"}),
+    Case(
+        "WatchdogMissing", {_ASKED: "10x60"},
+        "The watchdog on n1 has not asked for tokens for 4m 50s: nobody restarts what hangs.",
+        {**_AT_N1, "file": "/host/metrics/watchdog.prom"}, at_s=300,
+    ),
+    Case("WatchdogMissing", {_ASKED: "10+10x60"}, at_s=300),
     Case(
         "TargetDown", {'up{job="node",node="n3"}': "1x3 0x30"}, "node on n3 gives no metrics.",
         {"job": "node", "node": "n3"},

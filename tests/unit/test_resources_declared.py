@@ -11,8 +11,8 @@ from pulumi.runtime import mocks
 from components import resources
 from components.resources import Container, Credentials, HostState, RackformResource, plain
 from provider import inputs, server
-from provider.inputs import HostFile
 from remote.connection import Connection
+from remote.container_spec import HostFile
 
 KINDS: dict[str, type[RackformResource]] = {
     kind.__name__: kind for kind in RackformResource.__subclasses__()

@@ -44,7 +44,7 @@ def test_the_parts_fit_a_container_resource(name: str) -> None:
         ),
         name=name,
         image="r/i@sha256:0",
-        image_id="sha256:0",
+        image_id=f"sha256:{0:064}",
         **every_part()[name].model_dump(),
     )
 
