@@ -25,8 +25,9 @@ from stack.schema import Site
 
 _DATA = "/var/lib/rackform"
 _NAME = r"[a-z0-9][a-z0-9-]{0,39}"
-_OF_MONITORING = frozenset({"prometheus", "alertmanager", "grafana", "gpu-simulator", "metrics"})
-_ALWAYS = frozenset({"registry", "redis", "edge"})
+_OF_MONITORING = frozenset({"prometheus", "alertmanager", "grafana", "gpu-simulator"})
+_ALWAYS = frozenset({"registry", "redis", "edge", "before", "metrics", "watchdog"})
+"""Of every node, or of no service: the record of what a host was like before is one of them."""
 _TIMEOUT_S = 600
 
 _LIST = f"""

@@ -84,6 +84,7 @@ def _site(**changes: object) -> Site:
     ("name", "declared"),
     [
         ("registry", True), ("redis", True), ("edge", True), ("prometheus", True),
+        ("before", True), ("metrics", True), ("watchdog", True),
         ("open-webui", True), ("anythingllm", False), ("somebody-elses", False),
     ],
 )  # fmt: skip
