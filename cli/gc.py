@@ -144,7 +144,7 @@ def _declared() -> Iterator[str]:
 def _add_declared_models(needed: Needed) -> None:
     for file in sorted((ROOT / "stack").glob("Pulumi.*.yaml")):
         with contextlib.suppress(InputError):
-            for model in load_site(read_stack(file.name[7:-5])).models.values():
+            for model in load_site(read_stack(file.name[7:-5])).weights.values():
                 chosen = (model.source, model.revision, model.pad_heads_to)
                 needed.models.add(kept_folder(*chosen, store_dir()).name)
                 needed.revisions.add(model.revision)

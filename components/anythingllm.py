@@ -9,6 +9,7 @@ from pulumi_command import local
 
 from components.containers import Placement, run_parts
 from components.credentials import LLM_AUTH, LLM_JWT, LLM_KEY, LLM_SALT
+from components.embeddings import told
 from components.frontend import cluster_api, front_route, public_urls
 from components.machines import on_machine
 from components.resources import Container, plain
@@ -115,14 +116,15 @@ def declared_of(site: Site) -> services.AnythingLlm:
 
 def _told(ground: Ground) -> anythingllm.AnythingLlm:
     site, declared, model = ground.site, declared_of(ground.site), ground.plan.models[0]
+    embeds, embedding_model = told(site, declared)
     return anythingllm.AnythingLlm(
         address=str(site.nodes[declared.node].fabric_address),
         port=declared.fabric_port,
         api=cluster_api(site),
         model=model.served_name,
         max_model_len=site.models[model.name].max_model_len,
-        embeddings_api=declared.embeddings.url if declared.embeddings else None,
-        embedding_model=declared.embeddings.model if declared.embeddings else "",
+        embeddings_api=embeds,
+        embedding_model=embedding_model,
         auth_token=placeholder(LLM_AUTH),
         jwt_secret=placeholder(LLM_JWT),
         signing_key=placeholder(LLM_KEY),

@@ -178,7 +178,7 @@ class Appliance(ComponentResource):
     def _serve(self, ground: Ground) -> list[Placed]:
         """Declare what answers: Ray, and the models on it."""
         site, plan = ground.site, ground.plan
-        ray_image = ground.image("vllm", {plan.head, *(worker.node for worker in plan.workers)})
+        ray_image = self._engine_image(ground)
         redis_image = ground.image("redis", {plan.head})
         gate = NcclGate(
             "nccl-gate",
@@ -218,6 +218,7 @@ class Appliance(ComponentResource):
             ),
             self._child,
         )
+        self._engine = ray_image
         self._ray_token, self.model = cluster.token, self._serving.model
         return [
             Placed(
@@ -231,6 +232,13 @@ class Appliance(ComponentResource):
             ),
         ]
 
+    @staticmethod
+    def _engine_image(ground: Ground) -> ContainerImage:
+        """Declare vLLM's image on Ray's nodes, and where texts are embedded, which it does, too."""
+        plan, embedding = ground.plan, ground.site.frontends.embeddings
+        nodes = {plan.head, *(worker.node for worker in plan.workers)}
+        return ground.image("vllm", nodes | ({embedding.node} if embedding else set()))
+
     def _offer(self, ground: Ground) -> list[Placed]:
         """Declare what people use: front-ends, monitoring, and the edge in front of all.
 
@@ -238,7 +246,9 @@ class Appliance(ComponentResource):
         """
         after = [self._serving.application] if ground.site.twin else []
         beside = replace(ground, after=after, image=partial(self._image, after=after))
-        frontends = Frontends("frontends", FrontendsArgs(ground=beside), self._child)
+        frontends = Frontends(
+            "frontends", FrontendsArgs(ground=beside, engine=self._engine), self._child
+        )
         offered: list[Frontends | Monitoring] = [frontends]
         if monitoring := ground.site.monitoring:
             args = MonitoringArgs(

@@ -109,7 +109,7 @@ def _deploy(deploy: str) -> ClosureNode:
 
 
 def _models(site: Site) -> Iterator[ClosureNode]:
-    for name, model in site.models.items():
+    for name, model in site.weights.items():
         pinned = {
             "source": model.source, "revision": model.revision, "heads": model.pad_heads_to,
         }  # fmt: skip

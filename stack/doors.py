@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from stack.paths import ROOT
-from stack.services import AnythingLlm, OpenWebUi
+from stack.services import AnythingLlm, EmbeddingService, OpenWebUi
 
 if TYPE_CHECKING:
     from stack.schema import Site
@@ -19,6 +19,7 @@ WATCHDOG = 9109
 FIXED: Final = {
     OpenWebUi.fabric_port: "Open WebUI",
     AnythingLlm.fabric_port: "AnythingLLM",
+    EmbeddingService.fabric_port: "what embeds",
     GRAFANA: "Grafana",
     PROMETHEUS: "Prometheus",
     ALERTMANAGER: "Alertmanager",

@@ -15,7 +15,15 @@ from pydantic import Discriminator, Field, Tag
 from fabric.limits import LIMITS
 from stack.economy import ExpectedLoad, Planning, Power
 from stack.notes import notes
-from stack.services import Edge, Frontends, Monitoring, Ray, Registry, Watchdog
+from stack.services import (
+    Edge,
+    EmbeddingService,
+    Frontends,
+    Monitoring,
+    Ray,
+    Registry,
+    Watchdog,
+)
 from stack.settings import Settings
 from stack.values import (
     Address,
@@ -415,6 +423,12 @@ class Site(Settings):
     def head(self) -> str:
         """The name of the head node."""
         return next(name for name, node in self.nodes.items() if Role.HEAD in node.roles)
+
+    @property
+    def weights(self) -> dict[str, Model | EmbeddingService]:
+        """All weights that the site runs, by a name for each."""
+        embedding = self.frontends.embeddings
+        return {**self.models, **({"frontends.embeddings": embedding} if embedding else {})}
 
     @property
     def workers(self) -> tuple[str, ...]:

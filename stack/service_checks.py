@@ -16,6 +16,7 @@ from stack.doors import (
     SMOKEPING,
     STATUS_PAGE,
     TOKEN_PROBE,
+    WATCHDOG,
     edge_ports,
     fronts,
     head_of,
@@ -70,8 +71,12 @@ def _set_on(site: Site, node: str) -> dict[str, int]:
 def _fixed(site: Site, node: str) -> set[int]:
     """Return the ports of a node that are taken and cannot be set."""
     taken = {front.fabric_port for _, front in fronts(site) if front.node == node}
+    if (embedding := site.frontends.embeddings) and node == embedding.node:
+        taken.add(embedding.fabric_port)
     if node == (site.edge.node or head_of(site)):
         taken |= {KEY_LIMITS, READINESS}
+    if node == head_of(site) and site.watchdog:
+        taken.add(WATCHDOG)
     if site.monitoring:
         taken |= {NODE_EXPORTER, SMOKEPING, GPU_EXPORTER}
         if node == site.monitoring.node:

