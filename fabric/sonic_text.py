@@ -41,7 +41,10 @@ def running(config: Mapping[str, object]) -> Running:
         lldp=leaf(config, "FEATURE", "lldp", "state") in {None, "enabled", "always_enabled"},
         roce={name: _roce(config, name) for name in ports},
         rest=[
-            (f"{table}|{key}", ", ".join(f"{k} {v}" for k, v in branch(config, table, key).items()))
+            (
+                f"{table}|{key}",
+                ", ".join(f"{k} {v}" for k, v in sorted(branch(config, table, key).items())),
+            )
             for table in config
             if table not in _OWN_TABLES
             for key in branch(config, table)
