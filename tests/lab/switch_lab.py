@@ -100,9 +100,9 @@ class Lab:
             return False
         return True
 
-    def on_host(self, host: str, program: str, argument: str) -> subprocess.Popen[str]:
+    def on_host(self, host: str, program: str, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["ip", "netns", "exec", host, sys.executable, "-c", program, argument],
+            ["ip", "netns", "exec", host, sys.executable, "-c", program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

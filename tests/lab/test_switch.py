@@ -13,6 +13,7 @@ from fabric.protocol import DesiredPort, DesiredSwitch, Roce
 from remote import ssh
 from remote.errors import Unreachable
 from tests.lab.switch_lab import HOSTS, ROOT, SWITCH, Lab, ip, plug, switch_lab, wait_until
+from tests.unit.switch_stack import stack_of
 from tests.unit.switch_twin import PORTS, System
 
 pytestmark = pytest.mark.root
@@ -30,7 +31,7 @@ sys.path.insert(0, sys.argv[1])
 from lab.switch_cli.lldp import ETHERTYPE, frame
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(("fab0", ETHERTYPE))
-s.send(frame(s.getsockname()[4], "fab0", "node-a", "Debian", 120))
+s.send(frame(s.getsockname()[4], "fab0", sys.argv[2], "Debian", 120))
 """
 HEAR_LLDP = """
 import socket, sys
@@ -43,6 +44,17 @@ print("listening", flush=True)
 told = parse(s.recv(2000))
 print(told.system_name, told.port_id)
 """
+
+
+def lay(lab: Lab, host: str, port: str) -> None:
+    """Lay a host's cable to a port, and wait until the switch has taken it in."""
+    plug(host, port)
+    wait_until(lambda: lab.mtu(port) == 9000, "the new device gets the port's configuration")
+
+
+def announce(lab: Lab, host: str, name: str) -> None:
+    """Send what a host's lldpd says of it once, over its fab0."""
+    assert lab.on_host(host, SEND_LLDP, str(ROOT), name).wait(10) == 0
 
 
 @pytest.fixture
@@ -106,8 +118,7 @@ def test_configuration_survives_an_orderly_restart_and_a_cable_that_is_laid_anew
 
 
 def test_lldp_is_heard_and_sent_on_the_ports(lab: Lab) -> None:
-    sender = lab.on_host(HOSTS[0], SEND_LLDP, str(ROOT))
-    assert sender.wait(10) == 0
+    announce(lab, HOSTS[0], "node-a")
     with open_switch("eos", lab.connection) as switch:
         [neighbour] = switch.read().neighbours["Ethernet1"]
         assert (neighbour.system_name, neighbour.port_id) == ("node-a", "fab0")
@@ -141,8 +152,7 @@ def test_each_network_system_lands_on_real_ports(lab: Lab, request: pytest.Fixtu
         assert any("9000" in line for line in switch.pending(wanted))
         switch.apply(wanted, 60)
         assert switch.pending(wanted) == []
-        sender = lab.on_host(HOSTS[0], SEND_LLDP, str(ROOT))
-        assert sender.wait(10) == 0
+        announce(lab, HOSTS[0], "node-a")
         [neighbour] = switch.read().neighbours[first]
         assert (neighbour.system_name, neighbour.port_id) == ("node-a", "fab0")
     assert lab.passes(8972)
@@ -150,6 +160,26 @@ def test_each_network_system_lands_on_real_ports(lab: Lab, request: pytest.Fixtu
     lab.start()
     with open_switch(system, lab.connection) as switch:
         assert switch.pending(wanted) == []
+
+
+@pytest.mark.parametrize("lab", list(PORTS), indirect=True)
+def test_two_cables_that_are_really_swapped_are_named_in_the_preview(
+    lab: Lab, request: pytest.FixtureRequest
+) -> None:
+    system: System = request.node.callspec.params["lab"]
+    first, second, _ = PORTS[system]
+    stack = stack_of(lab.connection, system, {first: "node-a.fab0", second: "node-b.fab0"})
+    stack.up()
+    for host in HOSTS:
+        ip("-n", host, "link", "delete", "fab0")
+    for host, port, name in zip(HOSTS, ("swp2", "swp1"), ("node-a", "node-b"), strict=True):
+        lay(lab, host, port)
+        announce(lab, host, name)
+    assert stack.preview() == (
+        f"warning: the cables in tor1's {first} and {second} are swapped: LLDP hears node-b.fab0 "
+        f"on {first} and node-a.fab0 on {second}: swap the cables, or the two lines in "
+        "switches.tor1.ports"
+    )
 
 
 @pytest.mark.parametrize("system", PORTS)

@@ -1,51 +1,18 @@
 """What goes wrong with a switch: preview, up and verify of its resource, for each network OS.
 
-Each runs against its twin's command line over SSH on loopback. `Stack` drives the resource as the
-engine does, every time in a process of its own: nothing is remembered but Pulumi's state.
+Each runs against its twin's command line over SSH on loopback.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from fabric.open import open_switch
 from fabric.trial import TrialSwitch
-from provider.check import draft
-from provider.inputs import SwitchConfigInputs
-from provider.outputs import SwitchConfigOutputs
-from provider.resource import State
-from provider.switch_config import SwitchConfig
 from remote.errors import RackformError, Unreachable
-from tests.unit.provider_fakes import RecordingContext
 from tests.unit.switch_cases import CASES, Case, declared
+from tests.unit.switch_stack import Stack, stack_of
 from tests.unit.switch_twin import Twin, running_twin
-
-
-@dataclass(frozen=True)
-class Stack:
-    """The switch of a stack."""
-
-    inputs: SwitchConfigInputs
-
-    @property
-    def _state(self) -> State[SwitchConfigInputs, SwitchConfigOutputs]:
-        return State("tor1", self.inputs, SwitchConfigOutputs())
-
-    def preview(self) -> str:
-        ctx = RecordingContext()
-        fields = self.inputs.model_dump(mode="json")
-        SwitchConfig().preview(self._state, draft(SwitchConfigInputs, fields), ctx)
-        return "\n".join(ctx.messages)
-
-    def up(self) -> str:
-        ctx = RecordingContext()
-        SwitchConfig().update(self._state, self.inputs, ctx)
-        return "\n".join(ctx.messages)
-
-    def verify(self) -> list[str]:
-        """Return what a refresh finds that isn't as declared."""
-        return SwitchConfig().read(self._state, RecordingContext()).outputs.pending
 
 
 @pytest.fixture(scope="module", params=list(CASES))
@@ -70,20 +37,7 @@ def case(twin: Twin) -> Case:
 @pytest.fixture
 def stack(twin: Twin, case: Case) -> Stack:
     first, second, _ = case.ports
-    ports = {
-        port: {"mtu_bytes": 9000, "description": end, "roce": "lossless"}
-        for port, end in {first: "head.fab0", second: "w1.fab0"}.items()
-    }
-    return Stack(
-        SwitchConfigInputs.model_validate(
-            {
-                "connection": twin.connection.model_dump(),
-                "os": case.system,
-                "ports": ports,
-                "confirm_timeout_s": 60,
-            }
-        )
-    )
+    return stack_of(twin.connection, case.system, {first: "head.fab0", second: "w1.fab0"})
 
 
 def indented(*lines: str) -> str:
