@@ -3,6 +3,7 @@
 A network OS gives the words: how it names a port's section, and which line says what a setting has.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,12 @@ from fabric.protocol import (
     SwitchState,
 )
 
+# `username admin secret sha512 …`, `snmp-server community …`, `SNMP_COMMUNITY|…`, `passkey …`
+_SECRET = re.compile(
+    r"(?P<word>\b(?:[\w-]*password|passphrase|pass-?key|secret|psk|[\w-]*key|token"
+    r"|(?:snmp_)?community))\b[ |:].*",
+    re.IGNORECASE,
+)
 Value = int | str | bool | Ecn | None
 
 
@@ -149,14 +156,19 @@ def left_alone(state: Running, desired: DesiredSwitch) -> list[str]:
         if port.roce is not None and name in state.roce
         for priority in sorted(state.roce[name].pfc - {port.roce.priority})
     ]
-    return _lines([*undeclared, *lossless, *state.rest])
+    return [without_secrets(line) for line in _lines([*undeclared, *lossless, *state.rest])]
 
 
 def unsaved(state: Running, startup: Running, desired: DesiredSwitch) -> list[str]:
     """Return what isn't declared and differs after a restart: `+` would go, `-` would come back."""
     kept, runs = (_lines(_undeclared(each, desired)) for each in (startup, state))
-    gone = [f"- {line}" for line in kept if line not in runs]
-    return gone + [f"+ {line}" for line in runs if line not in kept]
+    gone = [f"- {without_secrets(line)}" for line in kept if line not in runs]
+    return gone + [f"+ {without_secrets(line)}" for line in runs if line not in kept]
+
+
+def without_secrets(line: str) -> str:
+    """Return a line of a switch without what a log shan't have: hashes, keys, communities."""
+    return _SECRET.sub(r"\g<word> (hidden)", line)
 
 
 def _undeclared(state: Running, desired: DesiredSwitch) -> list[tuple[str, str]]:

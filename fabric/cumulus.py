@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter, ValidationError
 
 from fabric import cumulus_text, lldp
-from fabric.changes import Change, Running, Setting
+from fabric.changes import Change, Running, Setting, without_secrets
 from fabric.changes import told as told_by
 from fabric.linux import LinuxSwitch
 from fabric.protocol import Neighbour, UnderWay
@@ -94,7 +94,7 @@ class Cumulus(LinuxSwitch):
     def _entered(self, foreign: Sequence[str]) -> str:
         return (
             f"switch {self._connection.name} has settings that user {self._connection.user} "
-            f"entered and didn't apply ({'; '.join(foreign)}): apply them there with 'nv "
+            f"entered and didn't apply ({'; '.join(map(without_secrets, foreign))}): apply them there with 'nv "
             "config apply', or drop them with 'nv config detach'"
         )
 

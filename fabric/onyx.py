@@ -14,7 +14,7 @@ from netmiko.base_connection import BaseConnection
 from netmiko.mellanox.mellanox_mlnxos_ssh import MellanoxMlnxosSSH
 
 from fabric import onyx_text
-from fabric.changes import Change, Running
+from fabric.changes import Change, Running, without_secrets
 from fabric.changes import told as told_by
 from fabric.protocol import Neighbour, UnderWay
 from fabric.terminal import TerminalSwitch, Woken, connect
@@ -80,7 +80,7 @@ class Onyx(TerminalSwitch):
     def _waits(self, job: onyx_text.Job) -> str:
         return (
             f"switch {self._connection.name} has job {job.id} ({job.name or 'no name'}) of "
-            f"somebody else waiting to enter '{job.commands[-1]}'"
+            f"somebody else waiting to enter '{without_secrets(job.commands[-1])}'"
             f"{f' at {job.at}' if job.at else ''}: remove it there with 'no job {job.id}', or wait "
             "until it has run"
         )

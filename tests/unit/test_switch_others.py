@@ -173,3 +173,37 @@ def test_what_is_declared_never_counts_as_somebody_else_s_unsaved_line() -> None
         "a: PFC on priority 4",
         "b: switchport access vlan 20",
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("username kim secret sha512 $6$abc", "username kim secret (hidden)"),
+        ("username kim password 7 $6$abc", "username kim password (hidden)"),
+        ("snmp-server community s3cret ro", "snmp-server community (hidden)"),
+        ("SNMP_COMMUNITY|s3cret: TYPE RO", "SNMP_COMMUNITY (hidden)"),
+        (
+            "TACPLUS|global: auth_type pap, passkey s3cret",
+            "TACPLUS|global: auth_type pap, passkey (hidden)",
+        ),
+        (
+            "system aaa user kim hashed-password s3cret",
+            "system aaa user kim hashed-password (hidden)",
+        ),
+        ("radius-server host 10.0.0.1 key 7 s3cret", "radius-server host 10.0.0.1 key (hidden)"),
+        ("Ethernet1: switchport access vlan 20", "Ethernet1: switchport access vlan 20"),
+        ("VLAN|Vlan20: vlanid 20", "VLAN|Vlan20: vlanid 20"),
+    ],
+)
+def test_no_secret_of_a_switch_is_listed(line: str, told: str) -> None:
+    assert changes.without_secrets(line) == told
+
+
+def test_a_password_that_was_changed_and_not_saved_is_seen_without_being_shown() -> None:
+    old, new = (
+        Running(ports={}, lldp=True, rest=[("", f"username kim secret {text}")])
+        for text in ("one", "two")
+    )
+    found = changes.unsaved(new, old, DesiredSwitch(ports={}))
+    assert found == ["- username kim secret (hidden)", "+ username kim secret (hidden)"]
+    assert changes.left_alone(new, DesiredSwitch(ports={})) == ["username kim secret (hidden)"]
