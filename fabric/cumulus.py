@@ -92,10 +92,11 @@ class Cumulus(LinuxSwitch):
         )
 
     def _entered(self, foreign: Sequence[str]) -> str:
+        lines = "; ".join(map(without_secrets, foreign))
         return (
             f"switch {self._connection.name} has settings that user {self._connection.user} "
-            f"entered and didn't apply ({'; '.join(map(without_secrets, foreign))}): apply them there with 'nv "
-            "config apply', or drop them with 'nv config detach'"
+            f"entered and didn't apply ({lines}): apply them there with 'nv config apply', or drop "
+            "them with 'nv config detach'"
         )
 
     def _open(self, revision: cumulus_text.Revision) -> str:

@@ -128,8 +128,8 @@ class Revision:
 def revisions(shown: Mapping[str, object]) -> list[Revision]:
     """Read `nv config revision -o json`.
 
-    Before 5.6 a revision was called changeset/USER/DATE_TIME_ID; later it is a number, and its
-    user and date are those of its last application.
+    Older versions call a revision changeset/USER/DATE_TIME_ID; in later ones it is a number, whose
+    user and date stand in its data.
     """
     return [_revision(name, branch(shown, name)) for name in shown]
 
