@@ -76,7 +76,7 @@ class Cumulus(LinuxSwitch):
             for revision in revisions
             if revision.state == "confirm"
         ]
-        if foreign := self._foreign(due):
+        if foreign := _foreign(self._candidate(), due):
             found.append(UnderWay(sentence=self._entered(foreign), blocks=True))
         return found + [
             UnderWay(sentence=self._open(revision), blocks=False)
@@ -122,8 +122,10 @@ class Cumulus(LinuxSwitch):
                 "manage that: run 'sudo systemctl enable --now lldpd' there (or disable it)"
             )
         commands, trial = cumulus_text.commands(due), PREFIX + secrets.token_hex(4)
-        if self._candidate():  # of a run of ours that was cut off
-            self._run("nv", "config", "detach")
+        if candidate := self._candidate():
+            if foreign := _foreign(candidate, due):
+                raise RackformError(self._entered(foreign))
+            self._run("nv", "config", "detach")  # of a run of ours that was cut off
         try:
             for words in commands:
                 self._run(*words)
@@ -138,12 +140,8 @@ class Cumulus(LinuxSwitch):
             raise
         return trial
 
-    def _foreign(self, due: Sequence[Change]) -> list[str]:
-        """Return what was entered under this login, not yet applied, and isn't part of `due`."""
-        ours = {shlex.join(words) for words in cumulus_text.commands(due)}
-        return [line for line in self._candidate() if line not in ours]
-
     def _candidate(self) -> list[str]:
+        """Return what was entered under this login and not yet applied."""
         text = self._run("nv", "config", "diff", "-o", "commands")
         return [shlex.join(shlex.split(line)) for line in text.splitlines() if line.strip()]
 
@@ -167,3 +165,9 @@ class Cumulus(LinuxSwitch):
 
     def _save(self) -> None:
         self._run("nv", "config", "save")
+
+
+def _foreign(candidate: Sequence[str], due: Sequence[Change]) -> list[str]:
+    """Return the lines of a candidate that aren't part of `due`."""
+    ours = {shlex.join(words) for words in cumulus_text.commands(due)}
+    return [line for line in candidate if line not in ours]
