@@ -3,6 +3,7 @@
 A network OS gives the words: how it names a port's section, and which line says what a setting has.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,12 @@ from fabric.protocol import (
     SwitchState,
 )
 
+# `username admin secret sha512 …`, `snmp-server community …`, `SNMP_COMMUNITY|…`, `passkey …`
+_SECRET = re.compile(
+    r"(?P<word>\b(?:[\w-]*password|passphrase|pass-?key|secret|psk|[\w-]*key|token"
+    r"|(?:snmp_)?community))\b[ |:].*",
+    re.IGNORECASE,
+)
 Value = int | str | bool | Ecn | None
 
 
@@ -139,10 +146,49 @@ def told(found: Sequence[Change], heading: Callable[[str], str], words: Words) -
 def left_alone(state: Running, desired: DesiredSwitch) -> list[str]:
     """Return what is configured on the switch and declared nowhere: `section: line`."""
     undeclared = [
-        (name, f"mtu {port.mtu_bytes}, {'enabled' if port.enabled else 'shut down'}")
+        (name, _port_line(port))
         for name, port in state.ports.items()
         if name not in desired.ports and (port.description or not port.enabled)
     ]
-    return [
-        f"{section}: {line}" if section else line for section, line in (*undeclared, *state.rest)
+    lossless = [
+        (name, f"PFC on priority {priority}")
+        for name, port in desired.ports.items()
+        if port.roce is not None and name in state.roce
+        for priority in sorted(state.roce[name].pfc - {port.roce.priority})
     ]
+    return [without_secrets(line) for line in _lines([*undeclared, *lossless, *state.rest])]
+
+
+def unsaved(state: Running, startup: Running, desired: DesiredSwitch) -> list[str]:
+    """Return what isn't declared and differs after a restart: `+` would go, `-` would come back."""
+    kept, runs = (_lines(_undeclared(each, desired)) for each in (startup, state))
+    gone = [f"- {without_secrets(line)}" for line in kept if line not in runs]
+    return gone + [f"+ {without_secrets(line)}" for line in runs if line not in kept]
+
+
+def without_secrets(line: str) -> str:
+    """Return a line of a switch without what a log shan't have: hashes, keys, communities."""
+    return _SECRET.sub(r"\g<word> (hidden)", line)
+
+
+def _undeclared(state: Running, desired: DesiredSwitch) -> list[tuple[str, str]]:
+    others = [name for name in state.ports if name not in desired.ports]
+    lines = [(name, _port_line(state.ports[name])) for name in others]
+    for name, roce in state.roce.items():
+        port = desired.ports.get(name, DesiredPort())
+        ours = {port.roce.priority} if port.roce else set[int]()
+        lines += [(name, f"PFC on priority {each}") for each in sorted(roce.pfc - ours)]
+        lines += [
+            (name, f"ECN in queue {queue} from {ecn.min_kb} to {ecn.max_kb} kB")
+            for queue, ecn in sorted(roce.ecn.items())
+            if queue not in ours
+        ]
+    return [*lines, *state.rest]
+
+
+def _port_line(port: PortState) -> str:
+    return f"mtu {port.mtu_bytes}, {'enabled' if port.enabled else 'shut down'}"
+
+
+def _lines(found: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"{section}: {line}" if section else line for section, line in found]

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter, ValidationError
 
 from fabric import cumulus_text, lldp
-from fabric.changes import Change, Running, Setting
+from fabric.changes import Change, Running, Setting, without_secrets
 from fabric.changes import told as told_by
 from fabric.linux import LinuxSwitch
-from fabric.protocol import Neighbour
+from fabric.protocol import Neighbour, UnderWay
 from fabric.trial import PREFIX
 from remote.errors import RackformError, Unreachable
 
@@ -27,14 +27,16 @@ class Cumulus(LinuxSwitch):
 
     roce_per_port = False
     unsaved = ("startup.yaml", "  + nv config save")
+    saving = "nv config save"
 
     def _running(self) -> Running:
-        return self._configured("applied")
+        return self._read(self._tree("applied"))
 
     def _startup(self) -> Running | None:
-        return self._configured("startup")
+        tree = self._tree("startup")
+        return self._read(tree) if tree else None
 
-    def _configured(self, revision: str) -> Running:
+    def _tree(self, revision: str) -> dict[str, object]:
         text = self._run("nv", "config", "show", "-r", revision, "-o", "json")
         try:
             shown = _SHOWN.validate_json(text or "[]")
@@ -45,9 +47,11 @@ class Cumulus(LinuxSwitch):
                 "is needed"
             ) from error
         tree = next((part["set"] for part in shown if "set" in part), {})
+        return tree if isinstance(tree, dict) else {}
+
+    def _read(self, tree: dict[str, object]) -> Running:
         ports = list(cumulus_text.ports(self._interfaces()))
-        settings = tree if isinstance(tree, dict) else {}
-        return cumulus_text.running(settings, ports, lldp=self._lldp_runs())
+        return cumulus_text.running(tree, ports, lldp=self._lldp_runs())
 
     def _interfaces(self) -> dict[str, object]:
         return self._json("nv", "show", "interface", "-o", "json")
@@ -65,18 +69,51 @@ class Cumulus(LinuxSwitch):
     def _told(self, due: Sequence[Change]) -> list[str]:
         return told_by(due, lambda port: f"interface {port}", cumulus_text.word)
 
-    def _clear_the_way(self) -> None:
-        for revision, message in self._waiting().items():
-            if not message.startswith(PREFIX):
-                raise RackformError(
-                    f"switch {self._connection.name} is waiting for somebody to confirm revision "
-                    f"{revision} ({message or 'no message'}): confirm it there with 'nv config "
-                    f"apply {revision} --confirm-yes', or wait until its time has run out"
-                )
-            self._run("nv", "config", "apply", revision, "--confirm-no")
+    def _others(self, due: Sequence[Change]) -> list[UnderWay]:
+        revisions = [r for r in self._revisions() if not r.message.startswith(PREFIX)]
+        found = [
+            UnderWay(sentence=self._on_trial(revision), blocks=True)
+            for revision in revisions
+            if revision.state == "confirm"
+        ]
+        if foreign := _foreign(self._candidate(), due):
+            found.append(UnderWay(sentence=self._entered(foreign), blocks=True))
+        return found + [
+            UnderWay(sentence=self._open(revision), blocks=False)
+            for revision in revisions
+            if revision.state == "pending" and revision.user != self._connection.user
+        ]
 
-    def _waiting(self) -> dict[str, str]:
-        return cumulus_text.waiting(self._json("nv", "config", "revision", "-o", "json"))
+    def _on_trial(self, revision: cumulus_text.Revision) -> str:
+        return (
+            f"switch {self._connection.name} is waiting for somebody to confirm revision "
+            f"{revision.told}: confirm it there with 'nv config apply {revision.name} "
+            "--confirm-yes', or wait until its time has run out"
+        )
+
+    def _entered(self, foreign: Sequence[str]) -> str:
+        lines = "; ".join(map(without_secrets, foreign))
+        return (
+            f"switch {self._connection.name} has settings that user {self._connection.user} "
+            f"entered and didn't apply ({lines}): apply them there with 'nv config apply', or drop "
+            "them with 'nv config detach'"
+        )
+
+    def _open(self, revision: cumulus_text.Revision) -> str:
+        return (
+            f"switch {self._connection.name} has the pending revision {revision.told}, begun from "
+            "what ran before this change: see 'nv config diff' there before it is applied"
+        )
+
+    def _revisions(self) -> list[cumulus_text.Revision]:
+        return cumulus_text.revisions(self._json("nv", "config", "revision", "-o", "json"))
+
+    def _undo_leftovers(self) -> bool:
+        waiting = [r for r in self._revisions() if r.state == "confirm"]
+        ours = [revision.name for revision in waiting if revision.message.startswith(PREFIX)]
+        for name in ours:
+            self._run("nv", "config", "apply", name, "--confirm-no")
+        return bool(ours)
 
     def _try(self, due: Sequence[Change], confirm_timeout_s: int) -> str:
         if any(change.setting is Setting.LLDP for change in due):
@@ -85,7 +122,10 @@ class Cumulus(LinuxSwitch):
                 "manage that: run 'sudo systemctl enable --now lldpd' there (or disable it)"
             )
         commands, trial = cumulus_text.commands(due), PREFIX + secrets.token_hex(4)
-        self._expect_no_candidate({shlex.join(words) for words in commands})
+        if candidate := self._candidate():
+            if foreign := _foreign(candidate, due):
+                raise RackformError(self._entered(foreign))
+            self._run("nv", "config", "detach")  # of a run of ours that was cut off
         try:
             for words in commands:
                 self._run(*words)
@@ -100,22 +140,14 @@ class Cumulus(LinuxSwitch):
             raise
         return trial
 
-    def _expect_no_candidate(self, ours: set[str]) -> None:
-        """Refuse to apply what somebody else has entered under this login and not yet applied."""
+    def _candidate(self) -> list[str]:
+        """Return what was entered under this login and not yet applied."""
         text = self._run("nv", "config", "diff", "-o", "commands")
-        entered = [shlex.join(shlex.split(line)) for line in text.splitlines() if line.strip()]
-        foreign = [line for line in entered if line not in ours]
-        if foreign:
-            raise RackformError(
-                f"switch {self._connection.name} has settings that user {self._connection.user} "
-                f"entered and didn't apply ({'; '.join(foreign)}): apply them there with 'nv "
-                "config apply', or drop them with 'nv config detach'"
-            )
-        if entered:
-            self._run("nv", "config", "detach")
+        return [shlex.join(shlex.split(line)) for line in text.splitlines() if line.strip()]
 
     def _revision(self, trial: str) -> str | None:
-        return next((r for r, message in self._waiting().items() if message == trial), None)
+        waiting = (r for r in self._revisions() if r.state == "confirm" and r.message == trial)
+        return next((revision.name for revision in waiting), None)
 
     def _undo(self, trial: str) -> None:
         with contextlib.suppress(RackformError):
@@ -133,3 +165,9 @@ class Cumulus(LinuxSwitch):
 
     def _save(self) -> None:
         self._run("nv", "config", "save")
+
+
+def _foreign(candidate: Sequence[str], due: Sequence[Change]) -> list[str]:
+    """Return the lines of a candidate that aren't part of `due`."""
+    ours = {shlex.join(words) for words in cumulus_text.commands(due)}
+    return [line for line in candidate if line not in ours]

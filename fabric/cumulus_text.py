@@ -1,13 +1,16 @@
 """NVUE's words, both ways: the tree of settings is read, what it shall be is `nv set`. Pure."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from fabric.changes import Change, Running, Setting, Value
 from fabric.linux import branch, leaf
 from fabric.protocol import PortState
 
 DEFAULT_MTU_BYTES = 9216
+_CHANGESET = re.compile(r"changeset/(?P<user>[^/]+)/(?P<since>[\d-]+_[\d.]+)_\w+")
 
 
 def running(tree: Mapping[str, object], ports: Sequence[str], *, lldp: bool) -> Running:
@@ -104,13 +107,39 @@ def commands(due: Sequence[Change]) -> list[list[str]]:
     return lines
 
 
-def waiting(revisions: Mapping[str, object]) -> dict[str, str]:
-    """Return the revisions that wait to be confirmed, from `nv config revision -o json`.
+@dataclass(frozen=True)
+class Revision:
+    """A revision of NVUE: who made it and since when, as far as the switch tells."""
 
-    Revision → the message with which it was applied.
+    name: str
+    state: str
+    """`pending`: entered and not applied; `confirm`: applied on trial; and others."""
+    user: str
+    message: str
+    since: str
+
+    @property
+    def told(self) -> str:
+        user, since = self.user and f"of {self.user}", self.since and f"since {self.since}"
+        about = ", ".join(part for part in (user, since, self.message) if part)
+        return f"{self.name} ({about or 'no message'})"
+
+
+def revisions(shown: Mapping[str, object]) -> list[Revision]:
+    """Read `nv config revision -o json`.
+
+    Older versions call a revision changeset/USER/DATE_TIME_ID; in later ones it is a number, whose
+    user and date stand in its data.
     """
-    return {
-        name: leaf(revisions, name, "additional-data", "message") or ""
-        for name in revisions
-        if leaf(revisions, name, "state") == "confirm"
-    }
+    return [_revision(name, branch(shown, name)) for name in shown]
+
+
+def _revision(name: str, told: Mapping[str, object]) -> Revision:
+    def said(*keys: str) -> str:
+        places = (told, branch(told, "last-apply"), branch(told, "additional-data"))
+        found = (leaf(place, key) for place in places for key in keys)
+        return next((text for text in found if text), "")
+
+    old = _CHANGESET.fullmatch(name)
+    user, since = (old["user"], old["since"]) if old else (said("user"), said("apply-date", "date"))
+    return Revision(name, leaf(told, "state") or "", user, said("message"), since)

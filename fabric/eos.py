@@ -9,7 +9,7 @@ from netmiko.base_connection import BaseConnection
 
 from fabric import eos_text
 from fabric.changes import Change, Running
-from fabric.protocol import Neighbour
+from fabric.protocol import Neighbour, UnderWay
 from fabric.terminal import TerminalSwitch, Woken, connect
 from fabric.trial import PREFIX
 from remote.connection import Connection
@@ -30,9 +30,9 @@ def _connect(connection: Connection) -> BaseConnection:
 class Eos(TerminalSwitch):
     """One switch that runs Arista EOS. Connects when it is made."""
 
-    unsaved = ("startup-config", "  + write memory")
-
     system = "EOS"
+    unsaved = ("startup-config", "  + write memory")
+    saving = "write memory"
 
     def _open(self) -> BaseConnection:
         return _connect(self._connection)
@@ -95,18 +95,52 @@ class Eos(TerminalSwitch):
                 "running configuration: enter them by hand to see why"
             )
 
-    def _clear_the_way(self) -> None:
+    def _others(self, due: Sequence[Change]) -> list[UnderWay]:
+        _ = due
+        text = self._ask("show configuration sessions detail")
+        others = [s for s in eos_text.sessions(text) if not s.name.startswith(PREFIX)]
+        waiting = [session for session in others if not session.timed]
+        found = [
+            UnderWay(sentence=self._timed(session), blocks=True)
+            for session in others
+            if session.timed
+        ]
+        most = eos_text.most_sessions(text)
+        if most is not None and len(waiting) >= most:
+            return [*found, UnderWay(sentence=self._full(waiting, most), blocks=True)]
+        return found + [UnderWay(sentence=self._opened(s), blocks=False) for s in waiting]
+
+    def _timed(self, session: eos_text.Session) -> str:
+        left = f" within {session.left}" if session.left else ""
+        return (
+            f"switch {self._connection.name} is waiting for somebody to confirm the configuration "
+            f"session {_whose(session)}{left}: confirm it there with 'configure session "
+            f"{session.name} commit', or wait until its timer has run out"
+        )
+
+    def _full(self, waiting: Sequence[eos_text.Session], most: int) -> str:
+        return (
+            f"switch {self._connection.name} has {', '.join(map(_whose, waiting))} open and takes "
+            f"no more than {most} configuration sessions: commit one there or end it with "
+            "'configure session NAME abort', then run 'up' again"
+        )
+
+    def _opened(self, session: eos_text.Session) -> str:
+        """Tell of a session that is only being edited: its commit puts a whole old copy back."""
+        return (
+            f"switch {self._connection.name} has the configuration session {_whose(session)} open: "
+            "committed after this change it takes the change back, as it began from what ran "
+            f"before: commit it first, or end it there with 'configure session {session.name} "
+            "abort' and begin it anew"
+        )
+
+    def _undo_leftovers(self) -> bool:
         """Abort the sessions of a run that was cut off; a timed commit among them is undone."""
-        listing = self._ask("show configuration sessions detail")
-        for session in sorted(eos_text.open_sessions(listing)):
-            if session.startswith(PREFIX):
-                self._do(f"configure session {session} abort")
-            elif session in eos_text.timed_sessions(listing):
-                raise RackformError(
-                    f"switch {self._connection.name} is waiting for somebody to confirm the "
-                    f"configuration session {session}: confirm it there with 'configure session "
-                    f"{session} commit', or wait until its timer has run out"
-                )
+        open_now = eos_text.sessions(self._ask("show configuration sessions detail"))
+        ours = [session.name for session in open_now if session.name.startswith(PREFIX)]
+        for name in ours:
+            self._do(f"configure session {name} abort")
+        return bool(ours)
 
     def _config(self, which: str) -> Running:
         return eos_text.running(self._ask(f"show {which}"))
@@ -118,3 +152,12 @@ class Eos(TerminalSwitch):
                 f"switch {self._connection.name} runs the new configuration but didn't save it "
                 f"({answer or 'no answer'}): free space on its flash, then run 'up' again"
             )
+
+
+def _whose(session: eos_text.Session) -> str:
+    """Return a session by its name, with whom the switch sees in it."""
+    return (
+        f"{session.name} (of {session.user} on {session.terminal})"
+        if session.user
+        else session.name
+    )

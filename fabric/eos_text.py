@@ -1,7 +1,7 @@
 """Arista EOS's words, both ways: what it prints is read, what it shall do is worded. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -24,7 +24,11 @@ _STATUS = re.compile(
 )
 _LLDP_ROW = re.compile(r"^(?P<port>\S+)\s+(?P<name>\S.*?)\s+(?P<id>\S+)\s+\d+$")
 _TIMED_SESSION = re.compile(r"^Session with pending commit timer: (?P<name>\S+)", re.MULTILINE)
-_SESSION_ROW = re.compile(r"^[\s*]+(?P<name>\S+)\s+(?P<state>pending\w*)\b", re.MULTILINE)
+_TIME_LEFT = re.compile(
+    r"^Time left until commit timer expiry: (?:in )?(?P<left>\S.*)$", re.MULTILINE
+)
+_MOST_SESSIONS = re.compile(r"^Maximum number of pending sessions: (?P<most>\d+)", re.MULTILINE)
+_RULE = re.compile(r"^[\s-]*-{2,}[\s-]*$")
 
 
 @dataclass
@@ -140,15 +144,60 @@ def neighbours(text: str) -> dict[str, list[Neighbour]]:
     return found
 
 
-def open_sessions(text: str) -> set[str]:
-    """Return the sessions of `show configuration sessions detail` that aren't finished."""
-    return {row["name"] for row in _SESSION_ROW.finditer(text)} | timed_sessions(text)
+@dataclass(frozen=True)
+class Session:
+    """A configuration session that isn't finished. `user` is empty while nobody is in it."""
+
+    name: str
+    timed: bool
+    """Its commit timer runs."""
+    user: str = ""
+    terminal: str = ""
+    left: str = ""
+    """How long the timer runs, where it does."""
 
 
-def timed_sessions(text: str) -> set[str]:
-    """Return those whose commit timer runs: in a line of its own, or as a state in older EOS."""
-    rows = {r["name"] for r in _SESSION_ROW.finditer(text) if r["state"] == "pendingCommitTimer"}
-    return rows | {row["name"] for row in _TIMED_SESSION.finditer(text)}
+def sessions(text: str) -> list[Session]:
+    """Read `show configuration sessions detail`: those that aren't finished, by name.
+
+    A running commit timer stands in a line of its own, in older EOS in the session's row.
+    """
+    timed, left = _TIMED_SESSION.search(text), _TIME_LEFT.search(text)
+    name = timed["name"] if timed else None
+    found: dict[str, Session] = {}
+    for row in _session_rows(text):
+        old = row["State"] == "pendingCommitTimer"
+        if old or row["State"] == "pending" or row["Name"] == name:
+            remaining = row.get("Commit Time Left", "") if old else left["left"] if left else ""
+            here = old or row["Name"] == name
+            found[row["Name"]] = Session(
+                row["Name"], here, row["User"], row["Terminal"], remaining if here else ""
+            )
+    if name and name not in found:
+        found[name] = Session(name, timed=True, left=left["left"] if left else "")
+    return [found[key] for key in sorted(found)]
+
+
+def most_sessions(text: str) -> int | None:
+    """Return how many sessions may be open at a time."""
+    told = _MOST_SESSIONS.search(text)
+    return int(told["most"]) if told else None
+
+
+def _session_rows(text: str) -> Iterator[dict[str, str]]:
+    """Yield the table's rows by its headings: the dashes below them say where a column begins."""
+    lines = text.splitlines()
+    at = next((n for n, line in enumerate(lines) if _RULE.match(line)), None)
+    if not at:
+        return
+    starts = [m.start() for m in re.finditer(r"-{2,}", lines[at])]
+    cuts = list(zip(starts, [*starts[1:], None], strict=True))
+    heads = [lines[at - 1][begin:end].strip() for begin, end in cuts]
+    for line in lines[at + 1 :]:
+        cells = [line[begin:end].strip() for begin, end in cuts]
+        row = dict(zip(heads, cells, strict=True))
+        if row.get("Name"):
+            yield {"State": "", "User": "", "Terminal": ""} | row
 
 
 def _word(change: Change, value: Value) -> str | None:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from fabric.trial import TrialSwitch
 from remote import ssh
 from remote.connection import Connection
-from remote.errors import RackformError, Unreachable
+from remote.errors import NotDone, RackformError, Unreachable
 
 COMMAND_TIMEOUT_S = 60
 _TREE = TypeAdapter(dict[str, object])
@@ -37,13 +37,15 @@ class LinuxSwitch(TrialSwitch):
 
         Raises:
             RackformError: the switch refuses it.
+            Unreachable: no connection, or no answer any more, as when it cuts its own way.
 
         """
         try:
             done = ssh.run(
                 self._connection, words, input=stdin, timeout_s=COMMAND_TIMEOUT_S, check=False
             )
-        except Unreachable as error:
+        except (Unreachable, NotDone) as error:
+            ssh.forget(self._connection)  # the next one shan't wait for an answer over a dead one
             raise Unreachable(f"switch {error}") from error
         if done.returncode == 0:
             return done.stdout

@@ -28,6 +28,10 @@ _PFC_ON = re.compile(r"dcb priority-flow-control enable(?: force)?")
 _JOB = re.compile(r"^Job (?P<id>\d+):?\s*$")
 _CLOCK = re.compile(r"Time:\s*(\d+:\d+:\d+)[\s\S]*?Date:\s*(\d+/\d+/\d+)")
 _STATUS = re.compile(r"^Eth\S+$")
+_LOGIN = re.compile(
+    r"(?P<user>\S+)\s+(?:.*?\s)?(?P<line>(?:pts/|tty|con)\S*)\s+(?:(?P<host>\S+)\s+)?"
+    r"(?P<idle>\d+d\s*\d+h\s*\d+m\s*\d+s)"
+)
 
 
 @dataclass
@@ -157,6 +161,13 @@ class Job:
     name: str
     waits: bool
     commands: tuple[str, ...]
+    at: str = ""
+
+    @property
+    def changes(self) -> bool:
+        """It is still to come, and enters what a port or the whole configuration has."""
+        entered = ("interface", "no interface", "configuration")
+        return self.waits and any(line.startswith(entered) for line in self.commands)
 
 
 def jobs(text: str) -> list[Job]:
@@ -170,7 +181,8 @@ def jobs(text: str) -> list[Job]:
             if number is not None:
                 once = fields.get("Schedule type") == "once" and fields.get("Enabled") == "yes"
                 waits = once and fields.get("Status") != "completed"
-                found.append(Job(number, fields.get("Name", ""), waits, tuple(commands)))
+                name, at = fields.get("Name", ""), fields.get("Time and date", "")
+                found.append(Job(number, name, waits, tuple(commands), at))
             number, fields, commands = int(heading["id"]), {}, []
             continue
         key, _, value = (part.strip() for part in line.partition(":"))
@@ -179,6 +191,33 @@ def jobs(text: str) -> list[Job]:
         elif key:
             fields[key] = value
     return found
+
+
+@dataclass(frozen=True)
+class Login:
+    """Somebody who is logged in; `idle` as the switch words it."""
+
+    user: str
+    line: str
+    host: str
+    idle: str
+
+
+def logins(text: str) -> list[Login]:
+    """Read `show users`. A full name may have spaces; the host of a console is empty."""
+    rows = (_LOGIN.match(line.strip()) for line in text.splitlines())
+    return [Login(r["user"], r["line"], r["host"] or "", r["idle"]) for r in rows if r]
+
+
+def mine(found: Sequence[Login], user: str, host: str) -> Login | None:
+    """Return the login that asks: of all from there as that user the one that just typed."""
+    same = [login for login in found if (login.user, login.host) == (user, host)]
+    return min(same, key=_idle_s, default=None)
+
+
+def _idle_s(login: Login) -> int:
+    parts = [int(number) for number in re.findall(r"\d+", login.idle)]
+    return sum(n * unit for n, unit in zip(parts, (86400, 3600, 60, 1), strict=False))
 
 
 def clock(text: str) -> dt.datetime | None:

@@ -82,6 +82,13 @@ class SwitchState(_Frozen):
     roce_mode: str | None = Field(default=None, description="where it is the whole switch's")
 
 
+class UnderWay(_Frozen):
+    """What somebody else has begun on a switch and not finished; never ended or saved by us."""
+
+    sentence: str = Field(description="who and what, since when if the switch tells; the remedy")
+    blocks: bool = Field(description="`apply` refuses while it is there")
+
+
 class Switch(Protocol):
     """A connection to one switch; leave its `with` block, or `close` it.
 
@@ -100,12 +107,16 @@ class Switch(Protocol):
     def left_alone(self, desired: DesiredSwitch) -> list[str]:
         """Return what is configured there and declared nowhere: `section: line`."""
 
+    def under_way(self, desired: DesiredSwitch) -> list[UnderWay]:
+        """Return what others have open there: changes on trial, sessions, locks, unsaved lines."""
+
     def apply(self, desired: DesiredSwitch, confirm_timeout_s: int) -> list[str]:
         """Converge the switch and return the lines that changed, as `pending` words them.
 
         All or nothing: the change is committed with a timer of `confirm_timeout_s`, kept only
         after a new connection has found the switch as desired, and undone by the switch itself
-        otherwise. What is kept is saved for the next start.
+        otherwise. What is kept is saved for the next start, but for a switch on which somebody
+        else's lines wait to be saved: saving keeps all or nothing.
         """
 
     def close(self) -> None: ...

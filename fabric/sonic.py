@@ -15,18 +15,20 @@ from fabric import sonic_text
 from fabric.changes import Change, Running, Setting
 from fabric.changes import told as told_by
 from fabric.linux import LinuxSwitch, branch
-from fabric.protocol import Neighbour
+from fabric.protocol import Neighbour, UnderWay
 from fabric.trial import PREFIX
 from remote.errors import RackformError, Unreachable
 
 _NAMES = TypeAdapter(list[str])
 _SAVED = "/etc/sonic/config_db.json"
+_LOCK = "/etc/sonic/reload.lock"
 
 
 class Sonic(LinuxSwitch):
     """One switch that runs SONiC. The user needs sudo that asks for no password."""
 
     unsaved = ("config_db.json", "  + config save")
+    saving = "sudo config save -y"
 
     def _config(self) -> dict[str, object]:
         return self._json("sudo", "show", "runningconfiguration", "all")
@@ -35,7 +37,8 @@ class Sonic(LinuxSwitch):
         return sonic_text.running(self._config())
 
     def _startup(self) -> Running | None:
-        return sonic_text.running(self._json("sudo", "cat", _SAVED))
+        saved = self._json("sudo", "cat", _SAVED)
+        return sonic_text.running(saved) if saved else None
 
     def _connected(self) -> set[str]:
         return sonic_text.connected(self._run("show", "interfaces", "status"))
@@ -46,21 +49,52 @@ class Sonic(LinuxSwitch):
     def _told(self, due: Sequence[Change]) -> list[str]:
         return told_by(due, lambda port: port, sonic_text.word)
 
-    def _clear_the_way(self) -> None:
+    def _others(self, due: Sequence[Change]) -> list[UnderWay]:
+        _ = due
+        sentences = [
+            self._scheduled(unit, what)
+            for unit, what in self._timers().items()
+            if not unit.startswith(PREFIX) and sonic_text.changes_configuration(what)
+        ]
+        if lock := self._lock():
+            sentences.append(
+                f"switch {self._connection.name} has its configuration locked by {lock}: answer or "
+                "end that command there, then run 'up' again"
+            )
+        return [UnderWay(sentence=sentence, blocks=True) for sentence in sentences]
+
+    def _scheduled(self, unit: str, what: str) -> str:
+        asked = ("show", "--property=ActiveEnterTimestamp", "--value", f"{unit}.timer")
+        since = self._run("systemctl", *asked).strip()
+        return (
+            f"switch {self._connection.name} is waiting to run '{what}', which somebody else "
+            f"scheduled as {unit}.timer{f' on {since}' if since else ''}: stop it there with "
+            f"'sudo systemctl stop {unit}.timer', or wait until it has run"
+        )
+
+    def _timers(self) -> dict[str, str]:
         units = ("--type=timer", "--all", "--full", "--plain", "--no-legend")
-        waiting = sonic_text.timers(self._run("systemctl", "list-units", *units))
-        for unit, what in waiting.items():
-            if unit.startswith(PREFIX):
-                self._go_back(unit)
-            elif sonic_text.changes_configuration(what):
-                raise RackformError(
-                    f"switch {self._connection.name} is waiting to run '{what}', which somebody "
-                    f"else scheduled as {unit}.timer: stop it there with 'sudo systemctl stop "
-                    f"{unit}.timer', or wait until it has run"
-                )
+        return sonic_text.timers(self._run("systemctl", "list-units", *units))
+
+    def _lock(self) -> str:
+        """Return who holds the lock of `config reload`, which it takes before it asks back."""
+        try:
+            pid = sonic_text.lock_owner(self._run("sudo", "cat", _LOCK))
+            shown = self._run("ps", "-o", "tty=,lstart=,args=", "-p", pid) if pid else ""
+            return sonic_text.process(shown)
+        except Unreachable:
+            raise
+        except RackformError:  # it was never taken, or its holder is gone
+            return ""
+
+    def _undo_leftovers(self) -> bool:
+        ours = [unit for unit in self._timers() if unit.startswith(PREFIX)]
+        for unit in ours:
+            self._go_back(unit)
         for name in self._checkpoints():
-            if name.startswith(PREFIX) and name not in waiting:
+            if name.startswith(PREFIX):
                 self._run("sudo", "config", "delete-checkpoint", name)
+        return bool(ours)
 
     def _checkpoints(self) -> list[str]:
         text = self._run("sudo", "config", "list-checkpoints")

@@ -19,6 +19,9 @@ _OWN_TABLES = (
 )
 """Tables that every switch has, or whose RoCE part is managed here."""
 _TIMER = re.compile(r"^(?P<unit>\S+)\.timer\s+\S+\s+active\s+\S+\s+(?P<what>.*)$", re.MULTILINE)
+_PROCESS = re.compile(
+    r"(?P<tty>\S+)\s+(?P<since>\w{3} \w{3} [ \d]\d [\d:]{8} \d{4})\s+(?P<what>\S.*)"
+)
 _CHANGING = re.compile(r"\bconfig\s+(rollback|reload|replace|apply-patch)\b")
 
 
@@ -38,7 +41,10 @@ def running(config: Mapping[str, object]) -> Running:
         lldp=leaf(config, "FEATURE", "lldp", "state") in {None, "enabled", "always_enabled"},
         roce={name: _roce(config, name) for name in ports},
         rest=[
-            (f"{table}|{key}", ", ".join(f"{k} {v}" for k, v in branch(config, table, key).items()))
+            (
+                f"{table}|{key}",
+                ", ".join(f"{k} {v}" for k, v in sorted(branch(config, table, key).items())),
+            )
             for table in config
             if table not in _OWN_TABLES
             for key in branch(config, table)
@@ -95,6 +101,18 @@ def neighbours(text: str) -> dict[str, list[Neighbour]]:
 def timers(text: str) -> dict[str, str]:
     """Return what waits in `systemctl list-units --type=timer`: unit → what it will do."""
     return {row["unit"]: row["what"] for row in _TIMER.finditer(text)}
+
+
+def lock_owner(text: str) -> str | None:
+    """Return the process that holds the lock: its record is `reload, pid 4242`, empty when free."""
+    told = re.search(r"\bpid (\d+)", text)
+    return told and told[1]
+
+
+def process(text: str) -> str:
+    """Word a row of `ps -o tty=,lstart=,args=`: what runs, on which terminal and since when."""
+    row = _PROCESS.fullmatch(text.strip())
+    return f"'{row['what']}' on {row['tty']} since {row['since']}" if row else text.strip()
 
 
 def changes_configuration(what: str) -> bool:

@@ -177,6 +177,11 @@ class TerminalSwitch(TrialSwitch):
         self.close()
         self._terminal = fresh
 
+    def _own_address(self) -> str:
+        """Return the address from which the switch sees this connection come."""
+        channel = cast("Channel", self._terminal.remote_conn)
+        return str(cast("socket.socket", channel.get_transport().sock).getsockname()[0])
+
     def _do(self, command: str) -> None:
         """Enter a line that prints nothing unless it is refused or warned about."""
         self._ask(command)

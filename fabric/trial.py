@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import ClassVar, Self
 
-from fabric.changes import Change, Running, changes, left_alone
-from fabric.protocol import DesiredSwitch, Neighbour, SwitchState
+from fabric.changes import Change, Running, changes, left_alone, unsaved
+from fabric.protocol import DesiredSwitch, Neighbour, SwitchState, UnderWay
 from remote.connection import Connection
 from remote.errors import RackformError, Unreachable
 
 PREFIX = "rackform-"
 """Begins the name of every session, checkpoint, revision and job that is ours."""
+_NAMED = 5
+"""Lines of others that a sentence names."""
 
 
 class TrialSwitch(ABC):
@@ -24,6 +26,8 @@ class TrialSwitch(ABC):
     roce_per_port: ClassVar[bool] = True
     unsaved: ClassVar[Sequence[str]]
     """What `pending` says where only the saving is due."""
+    saving: ClassVar[str]
+    """The command that saves what runs for the next start."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -60,13 +64,12 @@ class TrialSwitch(ABC):
     def _told(self, due: Sequence[Change]) -> list[str]: ...
 
     @abstractmethod
-    def _clear_the_way(self) -> None:
-        """Undo what a run of ours left that was cut off.
+    def _others(self, due: Sequence[Change]) -> list[UnderWay]:
+        """Return the trials, sessions, locks and logins of others; `due` is what we would enter."""
 
-        Raises:
-            RackformError: somebody else is in the middle of a change.
-
-        """
+    @abstractmethod
+    def _undo_leftovers(self) -> bool:
+        """Undo what a run of ours left that was cut off; return whether there was any."""
 
     @abstractmethod
     def _try(self, due: Sequence[Change], confirm_timeout_s: int) -> str:
@@ -106,21 +109,42 @@ class TrialSwitch(ABC):
         return left_alone(self._running(), desired)
 
     def pending(self, desired: DesiredSwitch) -> list[str]:
-        due = self._differences(desired)
-        if due:
-            return self._told(due)
-        return [] if self._saved(desired) else list(self.unsaved)
+        due = self._due(self._running(), desired)
+        return self._told(due) if due else self._unsaved(self._startup(), desired)
+
+    def under_way(self, desired: DesiredSwitch) -> list[UnderWay]:
+        state = self._running()
+        found = self._others(self._due(state, desired))
+        if any(other.blocks for other in found):  # a trial of others isn't to be saved yet
+            return found
+        if lines := _mixed(state, self._startup(), desired):
+            sentence = (
+                f"switch {self._connection.name} runs lines that somebody entered and didn't save "
+                f"({'; '.join(_few(lines))}), so nothing is saved there, the declared lines "
+                f"neither: save them with '{self.saving}', or take them back, then run 'up' again"
+            )
+            found.append(UnderWay(sentence=sentence, blocks=False))
+        return found
 
     def apply(self, desired: DesiredSwitch, confirm_timeout_s: int) -> list[str]:
-        self._clear_the_way()
-        due = self._differences(desired)
-        told = self._told(due) if due else self.pending(desired)
+        state = self._running()
+        self._expect_nobody(self._due(state, desired))
+        if self._undo_leftovers():
+            state = self._running()
+        due, startup = self._due(state, desired), self._startup()
+        told = self._told(due) if due else self._unsaved(startup, desired)
+        mixed = _mixed(state, startup, desired)
         if due:
             trial = self._try(due, confirm_timeout_s)
             self._prove(trial, desired, confirm_timeout_s)
-        if told:
+        if told and not mixed:
             self._save()
-        return told
+        return told if due or not mixed else []
+
+    def _expect_nobody(self, due: Sequence[Change]) -> None:
+        for other in self._others(due):
+            if other.blocks:
+                raise RackformError(other.sentence)
 
     def _prove(self, trial: str, desired: DesiredSwitch, confirm_timeout_s: int) -> None:
         name = self._connection.name
@@ -131,17 +155,17 @@ class TrialSwitch(ABC):
                 f"switch {name} can't be reached after the change: it goes back to its former "
                 f"configuration within {confirm_timeout_s} s by itself ({error})"
             ) from error
-        left = self._told(self._differences(desired))
+        left = self._told(self._due(self._running(), desired))
         if left:
             self._undo(trial)
             raise RackformError(
                 f"switch {name} still differs after the change ({'; '.join(left)}): the change "
-                "was undone; see whether somebody else is configuring it"
+                "was undone; see whether it cuts the way to the switch, so that its own timer took "
+                "it back, or whether somebody else is configuring it"
             )
         self._keep(trial)
 
-    def _differences(self, desired: DesiredSwitch) -> list[Change]:
-        state = self._running()
+    def _due(self, state: Running, desired: DesiredSwitch) -> list[Change]:
         missing = [port for port in desired.ports if port not in state.ports]
         if missing:
             raise RackformError(
@@ -150,9 +174,19 @@ class TrialSwitch(ABC):
             )
         return changes(state, desired, roce_per_port=self.roce_per_port)
 
-    def _saved(self, desired: DesiredSwitch) -> bool:
-        """Return whether the switch would start with what is declared."""
-        state = self._startup()
-        if state is None or any(port not in state.ports for port in desired.ports):
-            return False
-        return not changes(state, desired, roce_per_port=self.roce_per_port)
+    def _unsaved(self, startup: Running | None, desired: DesiredSwitch) -> list[str]:
+        """Return that the saving is due, unless the switch would start with what is declared."""
+        if startup is None or any(port not in startup.ports for port in desired.ports):
+            return list(self.unsaved)
+        same = not changes(startup, desired, roce_per_port=self.roce_per_port)
+        return [] if same else list(self.unsaved)
+
+
+def _mixed(state: Running, startup: Running | None, desired: DesiredSwitch) -> list[str]:
+    """Return the undeclared lines that saving would keep; none where nothing was ever saved."""
+    return [] if startup is None else unsaved(state, startup, desired)
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - _NAMED
+    return [*lines[:_NAMED], *([f"and {more} more"] if more > 0 else [])]

@@ -34,7 +34,7 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
             ctx.info("on a new switch: everything that is declared")
         else:
             seen, name = self._look(new.complete), new.complete.connection.name
-            for sentence in seen.misplaced:
+            for sentence in (*seen.misplaced, *seen.others):
                 ctx.warn(sentence)
             if seen.pending:
                 ctx.info(f"would configure on {name}:\n{indented(seen.pending)}")
@@ -47,9 +47,11 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
         self._seen.forget(key(inputs))
         ctx.progress(f"configuring {inputs.connection.name}")
         with open_switch(inputs.os, inputs.connection) as switch:
-            changed = switch.apply(desired(inputs), inputs.confirm_timeout_s)
+            wanted = desired(inputs)
+            changed = switch.apply(wanted, inputs.confirm_timeout_s)
+            others = switch.under_way(wanted)
             swapped = misplaced(inputs.connection.name, cables(inputs), switch.read().neighbours)
-        for sentence in swapped:
+        for sentence in (*swapped, *(other.sentence for other in others)):
             ctx.warn(sentence)
         if changed:
             ctx.info("configured:\n" + indented(changed))
@@ -75,9 +77,14 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
             with open_switch(inputs.os, inputs.connection) as switch:
                 lines = switch.pending(wanted)
                 heard = switch.read().neighbours
-                other = switch.left_alone(wanted) if lines else []
-            name = inputs.connection.name
-            return _Seen(tuple(lines), tuple(other), tuple(misplaced(name, cables(inputs), heard)))
+                left = switch.left_alone(wanted) if lines else []
+                others = switch.under_way(wanted) if lines else []
+            return _Seen(
+                pending=tuple(lines),
+                left_alone=tuple(left),
+                misplaced=tuple(misplaced(inputs.connection.name, cables(inputs), heard)),
+                others=tuple(other.sentence for other in others),
+            )
 
         return self._seen.get(key(inputs), ask)
 
@@ -89,6 +96,8 @@ class _Seen:
     pending: tuple[str, ...]
     left_alone: tuple[str, ...]
     misplaced: tuple[str, ...]
+    others: tuple[str, ...]
+    """What somebody else has open there: told where something is due."""
 
 
 RESOURCE = SwitchConfig

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remote.connection import Connection
-from remote.errors import RackformError, Unreachable
+from remote.errors import NotDone, RackformError, Unreachable
 
 CONNECT_TIMEOUT_S = 10
 PERSIST_S = 600
@@ -130,7 +130,7 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise RackformError(
+        raise NotDone(
             f"{connection.name}: not done after {timeout_s:g} s: {_short(script)}; see what "
             "holds it up on that machine, then run it again"
         ) from None

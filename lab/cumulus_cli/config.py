@@ -122,14 +122,19 @@ def _roce(rest: list[str]) -> tuple[tuple[str, ...], object]:
 
 
 def unset_path(tree: Tree, words: list[str]) -> Tree:
-    """Return the tree after `nv unset`, without what is below the path."""
+    """Return the tree after `nv unset`, without what is below the path and what held only that."""
     found = copy.deepcopy(tree)
+    above: list[Tree] = []
     at: object = found
-    for key in words[:-1]:
-        at = at.get(key) if isinstance(at, dict) else None
-    if not isinstance(at, dict) or not words or words[-1] not in at:
-        raise CliError(f"Error: '{' '.join(words)}' is not set.")
-    del at[words[-1]]
+    for key in words:
+        if not isinstance(at, dict) or key not in at:
+            raise CliError(f"Error: '{' '.join(words)}' is not set.")
+        above.append(at)
+        at = at[key]
+    for holder, key in zip(reversed(above), reversed(words), strict=True):
+        del holder[key]
+        if holder:
+            break
     return found
 
 

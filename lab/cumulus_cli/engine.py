@@ -17,8 +17,12 @@ class Switch(SwitchCore[Tree]):
 
     candidates: dict[str, Tree] = field(default_factory=dict)
     """User → what that user has set and not applied."""
+    numbers: dict[str, int] = field(default_factory=dict)
+    """User → the revision that this is."""
+    newest: int = 1
     applied: int = 1
     message: str = ""
+    user: str = "root"
 
     def factory(self) -> Tree:
         return nvue.factory(self.hostname)
@@ -50,6 +54,19 @@ class Switch(SwitchCore[Tree]):
     def candidate(self, user: str) -> Tree:
         return self.candidates.get(user) or self.running()
 
+    def enter(self, user: str, tree: Tree) -> int | None:
+        """Make a tree the user's candidate; return its revision if it was begun with this."""
+        self.candidates[user] = tree
+        if user in self.numbers:
+            return None
+        self.newest += 1
+        self.numbers[user] = self.newest
+        return self.newest
+
+    def detach(self, user: str) -> int | None:
+        self.candidates.pop(user, None)
+        return self.numbers.pop(user, None)
+
     def apply(self, user: str, confirm_s: int | None, message: str) -> int:
         """Make a user's candidate the applied revision, on trial where there is a time.
 
@@ -61,16 +78,16 @@ class Switch(SwitchCore[Tree]):
             raise CliError("Warning: nothing to apply: there is no pending revision")
         if self.pending:
             raise CliError(f"Error: revision {self.on_trial()} is waiting for its confirmation.")
-        revision = self.applied + 1
+        revision = self.numbers[user]
         if confirm_s is not None:
-            self.arm(f"{revision} {message}", confirm_s)
+            self.arm(f"{revision} {user} {message}", confirm_s)
         try:
             self.replace(self.candidates[user])
         except CliError:
             self.disarm()
             raise
-        del self.candidates[user]
-        self.applied, self.message = revision, message
+        self.detach(user)
+        self.applied, self.message, self.user = revision, message, user
         return revision
 
     def on_trial(self) -> str | None:
@@ -86,10 +103,14 @@ class Switch(SwitchCore[Tree]):
 
     def revisions(self) -> dict[str, object]:
         """Return what `nv config revision -o json` lists."""
-        found: dict[str, object] = {
-            str(self.applied): {"state": "applied", "additional-data": {"message": self.message}}
-        }
+        found = {str(self.applied): _revision("applied", self.user, self.message)}
+        for user, number in self.numbers.items():
+            found[str(number)] = _revision("pending", user, "")
         if self.pending:
-            revision, _, message = self.pending.session.partition(" ")
-            found[revision] = {"state": "confirm", "additional-data": {"message": message}}
-        return found
+            number_, user, message = self.pending.session.split(" ", 2)
+            found[number_] = _revision("confirm", user, message)
+        return dict(found)
+
+
+def _revision(state: str, user: str, message: str) -> dict[str, object]:
+    return {"state": state, "additional-data": {"message": message, "user": user}}

@@ -62,8 +62,8 @@ class Shell(LinuxTerminal):
             changed = nvue.set_path(candidate, path, self.switch.context)
         else:
             changed = nvue.unset_path(candidate, path)
-        self.switch.candidates[self.user] = changed
-        return Done(0)
+        begun = self.switch.enter(self.user, changed)
+        return Done(0, "" if begun is None else f"created [rev_id: {begun}]\n")
 
     def _config(self, rest: list[str]) -> str:
         switch = self.switch
@@ -78,8 +78,8 @@ class Shell(LinuxTerminal):
             case ["revision", "-o", "json"]:
                 return json.dumps(switch.revisions()) + "\n"
             case ["detach"]:
-                switch.candidates.pop(self.user, None)
-                return ""
+                left = switch.detach(self.user)
+                return "" if left is None else f"detached [rev_id: {left}]\n"
             case ["save"]:
                 switch.save()
                 return f"saved [rev_id: {switch.applied}]\n"

@@ -100,6 +100,7 @@ class Switch(SwitchCore[Config]):
         """
         known = self.sessions.get(name)
         if known and known.state is SessionState.PENDING:
+            known.user, known.terminal = user, terminal
             return known
         if self.pending and self.pending.session == name:
             raise CliError(f"% Session {name} is waiting for its commit to be confirmed")
@@ -111,6 +112,12 @@ class Switch(SwitchCore[Config]):
             )
         self.sessions[name] = Session(name, self.running(), user=user, terminal=terminal)
         return self.sessions[name]
+
+    def leave_session(self, name: str, terminal: str) -> None:
+        """Show nobody in a session that is still open any more, once its terminal has left it."""
+        session = self.sessions.get(name)
+        if session and session.state is SessionState.PENDING and session.terminal == terminal:
+            session.user = session.terminal = ""
 
     def commit(self, name: str, timer_s: int | None = None) -> None:
         """Commit a session, or confirm it when its commit timer runs.

@@ -138,7 +138,12 @@ class Shell:
         self.interface, self.queue = edited.interface, edited.queue
         return True
 
+    def hang_up(self) -> None:
+        self.leave()
+
     def leave(self) -> None:
+        if self.session is not None:
+            self.switch.leave_session(self.session, self.terminal)
         self.configuring, self.session, self.interface, self.queue = False, None, None, None
 
 

@@ -31,6 +31,15 @@ class Job(BaseModel):
         return at.timestamp()
 
 
+@dataclass(frozen=True)
+class Login:
+    """Somebody at a terminal; `typed` is when the last line was entered."""
+
+    user: str
+    host: str
+    typed: float
+
+
 _JOBS = TypeAdapter(dict[int, Job])
 
 
@@ -39,6 +48,8 @@ class Switch(SwitchCore[Config]):
     """The whole state of one switch that runs Onyx."""
 
     jobs: dict[int, Job] = field(default_factory=dict)
+    logins: dict[str, Login] = field(default_factory=dict)
+    """Line → who is there."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -28,6 +28,7 @@ SHOW = (
     "show version",
     "show clock",
     "show jobs",
+    "show users",
     "show running-config",
     "show configuration",
     "show interfaces ethernet status | json-print",

@@ -8,7 +8,7 @@ import datetime as dt
 import json
 from dataclasses import dataclass
 
-from lab.onyx_cli.engine import Switch
+from lab.onyx_cli.engine import Login, Switch
 from lab.onyx_cli.grammar import CONFIG, ENABLE, EXEC, SHOW, match
 from lab.onyx_cli.model import FORMS, VERSION, edit
 from lab.switch_cli.core import CliError
@@ -27,9 +27,18 @@ class Shell:
     switch: Switch
     table: Table
     user: str
+    line: str
+    host: str
     enabled: bool = False
     configuring: bool = False
     closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.line = self.line.replace("vty", "pts/")
+        self.switch.logins[self.line] = Login(self.user, self.host, self.switch.clock())
+
+    def hang_up(self) -> None:
+        self.switch.logins.pop(self.line, None)
 
     @property
     def prompt(self) -> str:
@@ -43,6 +52,7 @@ class Shell:
         text = line.strip()
         if not text or text.startswith("#"):
             return []
+        self.switch.logins[self.line] = Login(self.user, self.host, self.switch.clock())
         forms = CONFIG if self.configuring else ENABLE if self.enabled else EXEC
         try:
             return self._do(match(text, forms, self.switch.context))
@@ -116,6 +126,7 @@ class Shell:
             "show running-config": self._running,
             "show configuration": (switch.store.startup() or "").splitlines,
             "show jobs": self._jobs,
+            "show users": self._users,
             "show clock": lambda: [f"Time: {now:%H:%M:%S}", f"Date: {now:%Y/%m/%d}"],
             "show version": lambda: ["Product name:      Onyx", f"Product release:   {VERSION}"],
             "show lldp interfaces ethernet remote": self._lldp,
@@ -151,6 +162,16 @@ class Shell:
                     f"Remote system name      : {told.system_name}",
                     "",
                 ]
+        return lines
+
+    def _users(self) -> list[str]:
+        lines = [f"{'USERNAME':<13}{'FULL NAME':<24}{'LINE':<8}{'HOST':<18}IDLE"]
+        for line, login in self.switch.logins.items():
+            idle = int(self.switch.clock() - login.typed)
+            days, hours = divmod(idle // 3600, 24)
+            told = f"{days}d{hours}h{idle // 60 % 60}m{idle % 60}s"
+            name = "System Administrator"
+            lines.append(f"{login.user:<13}{name:<24}{line:<8}{login.host:<18}{told}")
         return lines
 
     def _jobs(self) -> list[str]:

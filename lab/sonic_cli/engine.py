@@ -10,6 +10,16 @@ from lab.switch_cli.ports import Link
 
 VERSION = "SONiC.202411"
 _CHECKPOINT = "checkpoint-"
+_RELOADER = 4242
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The command that holds the lock of `config reload`, from its question to its end."""
+
+    pid: int
+    terminal: str
+    since: float
 
 
 @dataclass
@@ -18,6 +28,9 @@ class Switch(SwitchCore[ConfigDb]):
 
     timers: dict[str, str] = field(default_factory=dict)
     """Unit → what it runs; the first of them is the rollback that is armed."""
+    started: float = 0.0
+    lock: Holder | None = None
+    locked_ever: bool = False
 
     def factory(self) -> ConfigDb:
         return configdb.factory(self.hostname, self.context)
@@ -59,6 +72,18 @@ class Switch(SwitchCore[ConfigDb]):
     def rollback(self, name: str) -> None:
         self.replace(self.parse(self._text_of(name)))
 
+    def take_lock(self, terminal: str) -> bool:
+        """Take the lock of `config reload`; return whether it was free."""
+        if self.lock:
+            return False
+        self.locked_ever = True
+        self.lock = Holder(_RELOADER, terminal, self.clock())
+        return True
+
+    def reload(self) -> None:
+        """Make what was saved the running configuration."""
+        self.replace(self.parse(self.store.startup() or self.render(self.factory())))
+
     def start_timer(self, unit: str, seconds: int, checkpoint: str) -> None:
         """Run `config rollback` after a time: what `systemd-run --on-active` starts.
 
@@ -73,6 +98,7 @@ class Switch(SwitchCore[ConfigDb]):
             )
         self.arm(unit, seconds, self._text_of(checkpoint))
         self.timers = {unit: f"/usr/local/bin/config rollback {checkpoint}"}
+        self.started = self.clock()
 
     def stop_timer(self, unit: str) -> None:
         if self.pending is None or self.pending.session != unit:

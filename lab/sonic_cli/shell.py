@@ -1,12 +1,14 @@
 """A login to SONiC: the few commands that a client and an operator use, each exactly.
 
-Outputs: doc/Command-Reference.md and config/main.py in sonic-net/sonic-utilities.
+Outputs: doc/Command-Reference.md, config/main.py and utilities_common/flock.py (the lock of `config
+reload`, taken before it asks back) in sonic-net/sonic-utilities.
 """
 
+import datetime as dt
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.sonic_cli import config as configdb
 from lab.sonic_cli.engine import VERSION, Switch
@@ -15,6 +17,11 @@ from lab.switch_cli.linux import LinuxTerminal
 from lab.switch_cli.lldp import Table
 from lab.switch_cli.server import Done
 
+LOCK = "/etc/sonic/reload.lock"
+_QUESTION = (
+    "Clear current config and reload config in config_db format from the default config file(s) ? "
+    "[y/N]: "
+)
 _USAGE = "Usage: {0} [OPTIONS] COMMAND [ARGS]...\nTry '{0} -h' for help.\n\nError: No such command"
 _CHANGING = ("config", "systemctl", "systemd-run")
 _TIMERS = ["systemctl", "list-units", "--type=timer", "--all", "--full", "--plain", "--no-legend"]
@@ -35,19 +42,46 @@ class Shell(LinuxTerminal):
 
     switch: Switch
     table: Table
+    line: str
+    asking: bool = field(default=False, init=False)
+    """`config reload` waits for its answer here, and holds the lock meanwhile."""
 
     @property
     def host(self) -> str:
         return self.switch.system_name
 
+    @property
+    def prompt(self) -> str:
+        return _QUESTION if self.asking else super().prompt
+
+    def run(self, line: str) -> list[str]:
+        if self.asking:
+            return self._answered(yes=line.strip().lower() in {"y", "yes"})
+        if line.split() == ["sudo", "config", "reload"]:
+            self.asking = self.switch.take_lock(self.line)
+            return [f"{'Acquired' if self.asking else 'Failed to acquire'} lock on {LOCK}"]
+        return super().run(line)
+
+    def hang_up(self) -> None:
+        super().hang_up()
+        if self.asking:
+            self._answered(yes=False)
+
+    def _answered(self, *, yes: bool) -> list[str]:
+        self.asking, self.switch.lock = False, None
+        if yes:
+            self.switch.reload()
+        return [*([] if yes else ["Aborted!"]), f"Released lock on {LOCK}"]
+
     def answer(self, words: list[str], *, root: bool) -> Done:
-        if words[0] in _CHANGING and words != _TIMERS and not root:
+        reading = words == _TIMERS or words[:2] == ["systemctl", "show"]
+        if words[0] in _CHANGING and not reading and not root:
             raise CliError("Root privileges are required for this operation")
         match words:
             case ["show", *rest]:
                 return self._show(rest, words)
-            case ["cat", "/etc/sonic/config_db.json"]:
-                return Done(0, self.switch.store.startup() or "{}\n")
+            case ["cat" | "ps", *_]:
+                return self._looked(words, root=root)
             case ["systemctl", *rest]:
                 return self._systemctl(rest, words)
             case ["systemd-run", *rest]:
@@ -57,12 +91,41 @@ class Shell(LinuxTerminal):
             case _:
                 return self.unknown(words)
 
+    def _looked(self, words: list[str], *, root: bool) -> Done:
+        match words:
+            case ["cat", "/etc/sonic/config_db.json"]:
+                return Done(0, self.switch.store.startup() or "{}\n")
+            case ["cat", path] if path == LOCK and root:
+                return self._lock()
+            case ["ps", "-o", "tty=,lstart=,args=", "-p", pid]:
+                return self._process(pid)
+            case _:
+                return self.unknown(words)
+
+    def _lock(self) -> Done:
+        if not self.switch.locked_ever:
+            return Done(1, "", f"cat: {LOCK}: No such file or directory\n")
+        holder = self.switch.lock
+        return Done(0, f"reload, pid {holder.pid}\n" if holder else "")
+
+    def _process(self, pid: str) -> Done:
+        holder = self.switch.lock
+        if holder is None or str(holder.pid) != pid:
+            return Done(1)
+        since = dt.datetime.fromtimestamp(holder.since, tz=dt.UTC)
+        what = "/usr/bin/python3 /usr/local/bin/config reload"
+        return Done(0, f"{holder.terminal:<8} {since:%a %b %e %H:%M:%S %Y} {what}\n")
+
     def _systemctl(self, rest: list[str], words: list[str]) -> Done:
         if words == _TIMERS:
             waiting = self.switch.waiting().items()
             rows = (f"{unit}.timer loaded active waiting {what}\n" for unit, what in waiting)
             return Done(0, "".join(rows))
         match rest:
+            case ["show", "--property=ActiveEnterTimestamp", "--value", unit]:
+                started = dt.datetime.fromtimestamp(self.switch.started, tz=dt.UTC)
+                there = unit.removesuffix(".timer") in self.switch.waiting()
+                return Done(0, f"{started:%a %Y-%m-%d %H:%M:%S} UTC\n" if there else "\n")
             case ["stop", unit]:
                 self.switch.stop_timer(unit.removesuffix(".timer"))
                 return Done(0)

@@ -61,6 +61,10 @@ class LinuxTerminal(ABC):
         except PortError as error:
             return Done(1, "", f"internal error: {error}\n")
 
+    def hang_up(self) -> None:
+        """Hear that the connection is gone, whoever ended it."""
+        self.closed = True
+
     def _file(self, words: list[str], stdin: str) -> Done | None:
         match words:
             case ["true"]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +40,15 @@ class Terminal(Protocol):
 
     def execute(self, command: str, stdin: str) -> Done:
         """Run what was given on ssh's command line."""
+
+    def hang_up(self) -> None:
+        """Hear that the connection is gone, whoever ended it."""
+
+
+class Login(Protocol):
+    """How somebody logs in."""
+
+    def __call__(self, user: str, line: str, host: str = "", /) -> Terminal: ...
 
 
 class Timed(Protocol):
@@ -81,9 +89,7 @@ class _Server(asyncssh.SSHServer):
 class CliServer:
     """Serves terminals until `close`. Commands run one at a time, on the event loop."""
 
-    def __init__(
-        self, settings: Settings, switch: Timed, login: Callable[[str, str], Terminal]
-    ) -> None:
+    def __init__(self, settings: Settings, switch: Timed, login: Login) -> None:
         self._settings = settings
         self._switch = switch
         self._login = login
@@ -133,7 +139,15 @@ class CliServer:
     async def _terminal(self, process: asyncssh.SSHServerProcess[str]) -> None:
         self._terminals += 1
         user = process.get_extra_info("username") or USER
-        shell = self._login(user, f"vty{self._terminals}")
+        host = (process.get_extra_info("peername") or ("",))[0]
+        shell = self._login(user, f"vty{self._terminals}", host)
+        try:
+            await self._serve(process, shell)
+        finally:
+            shell.hang_up()
+
+    @staticmethod
+    async def _serve(process: asyncssh.SSHServerProcess[str], shell: Terminal) -> None:
         if process.command is not None:
             done = shell.execute(process.command, await process.stdin.read())
             process.stdout.write(done.stdout)

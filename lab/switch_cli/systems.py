@@ -17,7 +17,7 @@ from lab.switch_cli.agent import Announced
 from lab.switch_cli.core import Context
 from lab.switch_cli.lldp import Table
 from lab.switch_cli.ports import Ports
-from lab.switch_cli.server import Terminal, Timed
+from lab.switch_cli.server import Login, Timed
 from lab.switch_cli.settings import Settings
 from lab.switch_cli.store import Store
 
@@ -30,10 +30,10 @@ class Device(Announced, Timed, Protocol):
 
 @dataclass(frozen=True)
 class Speaking:
-    """A switch, and how somebody logs in to it: (user, terminal) → a terminal."""
+    """A switch, and how somebody logs in to it."""
 
     switch: Device
-    login: Callable[[str, str], Terminal]
+    login: Login
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,28 @@ class World:
 
 def _eos(settings: Settings, of: World) -> Speaking:
     switch = eos.Switch(*_parts(settings, of))
-    return Speaking(switch, lambda user, line: EosShell(switch, of.table, user, line))
+    return Speaking(switch, lambda user, line, _="": EosShell(switch, of.table, user, line))
 
 
 def _cumulus(settings: Settings, of: World) -> Speaking:
     switch = cumulus.Switch(*_parts(settings, of))
     files: dict[str, str] = {}
-    return Speaking(switch, lambda user, _: CumulusShell(user, files, switch, of.table))
+    return Speaking(switch, lambda user, _, __="": CumulusShell(user, files, switch, of.table))
 
 
 def _onyx(settings: Settings, of: World) -> Speaking:
     switch = onyx.Switch(*_parts(settings, of))
-    return Speaking(switch, lambda user, _: OnyxShell(switch, of.table, user))
+    return Speaking(
+        switch, lambda user, line, host="": OnyxShell(switch, of.table, user, line, host)
+    )
 
 
 def _sonic(settings: Settings, of: World) -> Speaking:
     switch = sonic.Switch(*_parts(settings, of))
     files: dict[str, str] = {}
-    return Speaking(switch, lambda user, _: SonicShell(user, files, switch, of.table))
+    return Speaking(
+        switch, lambda user, line, _="": SonicShell(user, files, switch, of.table, line)
+    )
 
 
 def _parts(

@@ -1,26 +1,23 @@
 """The switch in a real network namespace: two hosts on a bridge, the daemon, the client."""
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import fabric.linux
+import fabric.terminal
 from fabric.open import open_switch
 from fabric.protocol import DesiredPort, DesiredSwitch, Roce
-from remote.connection import Connection
-from tests.unit.switch_twin import MAX_MTU_BYTES, PORTS, System, write_keys
+from remote import ssh
+from remote.errors import Unreachable
+from tests.lab.switch_lab import HOSTS, ROOT, SWITCH, Lab, ip, plug, switch_lab, wait_until
+from tests.unit.switch_stack import stack_of
+from tests.unit.switch_twin import PORTS, System
 
 pytestmark = pytest.mark.root
 
-ROOT = Path(__file__).resolve().parents[2]
-TAG = f"eos{os.getpid() % 100000}"
-SWITCH, HOSTS = f"{TAG}-sw", (f"{TAG}-a", f"{TAG}-b")
-HERE, THERE = "169.254.213.1", "169.254.213.2"
 JUMBO = DesiredSwitch(
     ports={
         "Ethernet1": DesiredPort(mtu_bytes=9000, description="a.fab0", enabled=True),
@@ -28,30 +25,13 @@ JUMBO = DesiredSwitch(
     },
     lldp=True,
 )
-REPLY = """
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("0.0.0.0", 9))
-print("listening", flush=True)
-while True:
-    _, sender = s.recvfrom(65535)
-    s.sendto(b"heard", sender)
-"""
-ASK = """
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER = IP_PMTUDISC_DO: never fragment
-s.settimeout(0.5)
-s.sendto(bytes(int(sys.argv[1])), ("10.99.0.2", 9))
-s.recv(100)
-"""
 SEND_LLDP = """
 import socket, sys
 sys.path.insert(0, sys.argv[1])
 from lab.switch_cli.lldp import ETHERTYPE, frame
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind(("fab0", ETHERTYPE))
-s.send(frame(s.getsockname()[4], "fab0", "node-a", "Debian", 120))
+s.send(frame(s.getsockname()[4], "fab0", sys.argv[2], "Debian", 120))
 """
 HEAR_LLDP = """
 import socket, sys
@@ -66,116 +46,21 @@ print(told.system_name, told.port_id)
 """
 
 
-def ip(*arguments: str) -> str:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True)
-    return done.stdout
+def lay(lab: Lab, host: str, port: str) -> None:
+    """Lay a host's cable to a port, and wait until the switch has taken it in."""
+    plug(host, port)
+    wait_until(lambda: lab.mtu(port) == 9000, "the new device gets the port's configuration")
 
 
-def plug(host: str, port: str) -> None:
-    """Lay the cable between a host's fab0 and a switch port, as a node's start does."""
-    ip("link", "add", "fab0", "netns", host, "type", "veth", "peer", port, "netns", SWITCH)
-    ip("-n", SWITCH, "link", "set", port, "master", "br0")
-    ip("-n", host, "link", "set", "fab0", "mtu", "9000", "up")
-
-
-def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 10) -> None:
-    end = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < end, f"{what}: not within {timeout_s} s"
-        time.sleep(0.05)
-
-
-@dataclass
-class Lab:
-    """The namespaces, and the daemon among them."""
-
-    config: Path
-    connection: Connection
-    daemon: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        self.daemon = subprocess.Popen(
-            [
-                *("ip", "netns", "exec", SWITCH),
-                *(sys.executable, "-m", "lab.switch_cli", "--config", str(self.config)),
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.daemon.stdout
-        assert self.daemon.stdout.readline() == "ready\n"
-
-    def stop(self, *, kill: bool = False) -> int:
-        assert self.daemon
-        if kill:
-            self.daemon.kill()
-        else:
-            self.daemon.terminate()
-        return self.daemon.wait(10)
-
-    def mtu(self, port: str) -> int:
-        return int(ip("-n", SWITCH, "link", "show", port).split(" mtu ")[1].split()[0])
-
-    def passes(self, payload: int) -> bool:
-        """Return whether an unfragmented datagram of that many bytes reaches the other host."""
-        return self.on_host(HOSTS[0], ASK, str(payload)).wait(10) == 0
-
-    def on_host(self, host: str, program: str, argument: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            ["ip", "netns", "exec", host, sys.executable, "-c", program, argument],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+def announce(lab: Lab, host: str, name: str) -> None:
+    """Send what a host's lldpd says of it once, over its fab0."""
+    assert lab.on_host(host, SEND_LLDP, str(ROOT), name).wait(10) == 0
 
 
 @pytest.fixture
 def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    system: System = getattr(request, "param", "eos")
-    first, second, _ = PORTS[system]
-    host_key, key_file = write_keys(tmp_path)
-    config = tmp_path / "cli.json"
-    config.write_text(
-        f"""{{"os": "{system}", "hostname": "tor1", "address": "{THERE}", "port": 22,
-        "host_key_file": "{tmp_path}/host_key",
-        "authorized_keys_file": "{tmp_path}/authorized_keys", "state_dir": "{tmp_path}/state",
-        "ports": {{"{first}": "swp1", "{second}": "swp2"}},
-        "max_mtu_bytes": {MAX_MTU_BYTES[system]}}}"""
-    )
-    connection = Connection(
-        name="tor1", address=THERE, user="admin", private_key_file=key_file, host_key=host_key
-    )
-    lab = Lab(config, connection)
-    try:
-        for namespace in (SWITCH, *HOSTS):
-            ip("netns", "add", namespace)
-        ip("link", "add", TAG, "type", "veth", "peer", "mgmt0", "netns", SWITCH)
-        ip("address", "add", f"{HERE}/30", "dev", TAG)
-        ip("link", "set", TAG, "up")
-        ip("-n", SWITCH, "address", "add", f"{THERE}/30", "dev", "mgmt0")
-        ip("-n", SWITCH, "link", "set", "mgmt0", "up")
-        ip("-n", SWITCH, "link", "add", "br0", "type", "bridge")
-        ip("-n", SWITCH, "link", "set", "br0", "up")
-        for number, host in enumerate(HOSTS, start=1):
-            plug(host, f"swp{number}")
-            ip("-n", host, "address", "add", f"10.99.0.{number}/24", "dev", "fab0")
-            ip("-n", SWITCH, "link", "set", f"swp{number}", "up")
-        lab.start()
-        replier = lab.on_host(HOSTS[1], REPLY, "")
-        try:
-            assert replier.stdout
-            assert replier.stdout.readline() == "listening\n"
-            yield lab
-        finally:
-            replier.kill()
-            replier.wait(10)
-    finally:
-        if lab.daemon and lab.daemon.poll() is None:
-            lab.stop()
-        for namespace in (SWITCH, *HOSTS):
-            subprocess.run(["ip", "netns", "delete", namespace], check=False)
-        subprocess.run(["ip", "link", "delete", TAG], check=False, capture_output=True)
+    with switch_lab(tmp_path, getattr(request, "param", "eos")) as made:
+        yield made
 
 
 def test_a_wrong_mtu_on_a_switch_port_breaks_the_fabric_and_the_client_repairs_it(
@@ -233,8 +118,7 @@ def test_configuration_survives_an_orderly_restart_and_a_cable_that_is_laid_anew
 
 
 def test_lldp_is_heard_and_sent_on_the_ports(lab: Lab) -> None:
-    sender = lab.on_host(HOSTS[0], SEND_LLDP, str(ROOT))
-    assert sender.wait(10) == 0
+    announce(lab, HOSTS[0], "node-a")
     with open_switch("eos", lab.connection) as switch:
         [neighbour] = switch.read().neighbours["Ethernet1"]
         assert (neighbour.system_name, neighbour.port_id) == ("node-a", "fab0")
@@ -268,8 +152,7 @@ def test_each_network_system_lands_on_real_ports(lab: Lab, request: pytest.Fixtu
         assert any("9000" in line for line in switch.pending(wanted))
         switch.apply(wanted, 60)
         assert switch.pending(wanted) == []
-        sender = lab.on_host(HOSTS[0], SEND_LLDP, str(ROOT))
-        assert sender.wait(10) == 0
+        announce(lab, HOSTS[0], "node-a")
         [neighbour] = switch.read().neighbours[first]
         assert (neighbour.system_name, neighbour.port_id) == ("node-a", "fab0")
     assert lab.passes(8972)
@@ -277,3 +160,63 @@ def test_each_network_system_lands_on_real_ports(lab: Lab, request: pytest.Fixtu
     lab.start()
     with open_switch(system, lab.connection) as switch:
         assert switch.pending(wanted) == []
+
+
+@pytest.mark.parametrize("lab", list(PORTS), indirect=True)
+def test_two_cables_that_are_really_swapped_are_named_in_the_preview(
+    lab: Lab, request: pytest.FixtureRequest
+) -> None:
+    system: System = request.node.callspec.params["lab"]
+    first, second, _ = PORTS[system]
+    stack = stack_of(lab.connection, system, {first: "node-a.fab0", second: "node-b.fab0"})
+    stack.up()
+    for host in HOSTS:
+        ip("-n", host, "link", "delete", "fab0")
+    lay(lab, HOSTS[0], "swp2")
+    lay(lab, HOSTS[1], "swp1")
+    swapped = (
+        f"warning: the cables in tor1's {first} and {second} are swapped: LLDP hears node-b.fab0 "
+        f"on {first} and node-a.fab0 on {second}: swap the cables, or the two lines in "
+        "switches.tor1.ports"
+    )
+
+    def named() -> bool:
+        """Announce as lldpd does, again and again: the switch listens soon after a link is up."""
+        announce(lab, HOSTS[0], "node-a")
+        announce(lab, HOSTS[1], "node-b")
+        return stack.preview() == swapped
+
+    wait_until(named, "the preview names the two cables")
+
+
+@pytest.mark.parametrize("system", PORTS)
+def test_a_commit_that_really_cuts_the_management_path_goes_back_by_itself(
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The switch is reached over its third port, which the change shuts down."""
+    for module, name in (
+        (ssh, "CONNECT_TIMEOUT_S"),
+        (fabric.terminal, "CONNECT_TIMEOUT_S"),
+        (fabric.terminal, "READ_TIMEOUT_S"),
+        (fabric.linux, "COMMAND_TIMEOUT_S"),
+    ):
+        monkeypatch.setattr(module, name, 3)
+    first, second, third = PORTS[system]
+    jumbo = DesiredPort(mtu_bytes=9000)
+    cut = DesiredSwitch(ports={first: jumbo, third: DesiredPort(enabled=False)})
+    with switch_lab(tmp_path, system, in_band=True) as lab:
+        with (
+            open_switch(system, lab.connection) as switch,
+            pytest.raises(Unreachable, match="goes back to its former configuration within 12 s"),
+        ):
+            switch.apply(cut, 12)
+        assert lab.mtu("swp1") == 9000
+        wait_until(lambda: lab.mtu("swp1") == 1500, "the switch goes back", timeout_s=15)
+        wait_until(lab.answers, "the switch is reached again")
+        monkeypatch.undo()
+        wanted = DesiredSwitch(ports={first: jumbo, second: jumbo})
+        with open_switch(system, lab.connection) as switch:
+            assert switch.under_way(wanted) == []
+            switch.apply(wanted, 60)
+            assert switch.pending(wanted) == []
+        assert lab.passes(8972)

@@ -14,7 +14,7 @@ from asyncssh.editor import SSHLineEditor
 
 from lab.switch_cli.lldp import Announcement, Table, frame, parse
 from lab.switch_cli.ports import Link, PortError
-from lab.switch_cli.server import CliServer, Terminal
+from lab.switch_cli.server import CliServer, Login
 from lab.switch_cli.settings import Settings
 from lab.switch_cli.store import Store
 from lab.switch_cli.systems import World, speaking
@@ -87,7 +87,7 @@ class Twin:
     table: Table
     settings: Settings
     switch: Any
-    login: Callable[[str, str], Terminal]
+    login: Login
     connection: Connection
     _loop: asyncio.AbstractEventLoop
     _server: CliServer
@@ -104,6 +104,7 @@ class Twin:
 
     def renew(self) -> None:
         """Make the switch as if it had just been unpacked: no state, ports at their defaults."""
+        self.clock.now = Clock.now
         self.ports.refused = None
         self.ports.links.clear()
         self.ports.__post_init__()
@@ -120,7 +121,7 @@ class Twin:
 
     def type(self, *lines: str) -> list[str]:
         """Enter lines as somebody else who is logged in, and return what all of them printed."""
-        terminal = self.login("colleague", "vty99")
+        terminal = self.login("colleague", "vty99", "10.77.0.9")
         return [printed for line in lines for printed in terminal.run(line)]
 
     def stop(self) -> None:

@@ -1,6 +1,7 @@
 """EOS's outputs, as switches of several versions print them."""
 
 from fabric import eos_text
+from fabric.eos_text import Session
 from fabric.protocol import Neighbour
 
 # Shapes: networktocode/ntc-templates, tests/arista_eos/show_{lldp_neighbors,interfaces_status};
@@ -71,9 +72,12 @@ end
 
 
 def test_a_running_commit_timer_is_seen_in_old_and_new_eos() -> None:
-    assert eos_text.timed_sessions(OLD_SESSIONS) == {"acl-change"}
-    assert eos_text.timed_sessions(NEW_SESSIONS) == {"rackform-1"}
-    assert eos_text.open_sessions(NEW_SESSIONS) == {"rackform-1", "forgotten"}
+    assert eos_text.sessions(OLD_SESSIONS) == [Session("acl-change", timed=True, left="4m56s")]
+    assert eos_text.sessions(NEW_SESSIONS) == [
+        Session("forgotten", timed=False, user="admin", terminal="vty8"),
+        Session("rackform-1", timed=True, left="0:01:59"),
+    ]
+    assert eos_text.most_sessions(NEW_SESSIONS) == 5
 
 
 def test_neighbours_are_read_with_and_without_spaces_in_their_names() -> None:

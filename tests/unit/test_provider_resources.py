@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
-from fabric.protocol import Neighbour, SwitchState
+from fabric.protocol import Neighbour, SwitchState, UnderWay
 from provider import (
     container,
     image_pull,
@@ -135,6 +135,9 @@ class FakeSwitch:
 
     def left_alone(self, _: object) -> list[str]:
         return [f"vlan {number}" for number in range(14)]
+
+    def under_way(self, _: object) -> list[UnderWay]:
+        return []
 
     def read(self) -> SwitchState:
         return SwitchState(ports={}, lldp=True, neighbours=self.heard)

@@ -38,6 +38,7 @@ job 900 schedule type once
 job 900 schedule once time 13:48:40 date 1970/01/12
 job 900 enable
 show jobs
+show users
 job 900 execute
 show running-config
 configuration write
@@ -69,6 +70,7 @@ nv config apply 2 --confirm-yes
 nv config save
 nv unset qos roce
 nv config diff -o commands
+nv config revision -o json
 nv config detach
 nv config apply -y
 nv config show -r startup -o json
@@ -91,6 +93,7 @@ sudo config list-checkpoints
 sudo systemd-run --unit=rackform-1 --on-active=60 --timer-property=AccuracySec=1s \
 config rollback rackform-1
 systemctl list-units --type=timer --all --full --plain --no-legend
+systemctl show --property=ActiveEnterTimestamp --value rackform-1.timer
 sudo systemctl stop rackform-1.timer
 sudo systemctl stop rackform-1.timer
 sudo config rollback rackform-2
@@ -98,6 +101,11 @@ sudo config rollback rackform-1
 sudo config delete-checkpoint rackform-1
 sudo config apply-patch /tmp/nothing.json
 sudo config save -y
+sudo cat /etc/sonic/reload.lock
+sudo config reload
+n
+sudo cat /etc/sonic/reload.lock
+ps -o tty=,lstart=,args= -p 4242
 sudo show runningconfiguration all
 show version
 show spanning-tree

@@ -1,0 +1,184 @@
+"""What goes wrong with a switch: preview, up and verify of its resource, for each network OS.
+
+Each runs against its twin's command line over SSH on loopback.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fabric.open import open_switch
+from fabric.trial import TrialSwitch
+from remote.errors import RackformError, Unreachable
+from tests.unit.switch_cases import CASES, Case, declared
+from tests.unit.switch_stack import Stack, stack_of
+from tests.unit.switch_twin import Twin, running_twin
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def daemon(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Twin]:
+    with running_twin(tmp_path_factory.mktemp("switch"), request.param) as twin:
+        yield twin
+
+
+@pytest.fixture
+def twin(daemon: Twin) -> Twin:
+    daemon.renew()
+    return daemon
+
+
+@pytest.fixture
+def case(twin: Twin) -> Case:
+    return CASES[twin.settings.os]
+
+
+@pytest.fixture
+def stack(twin: Twin, case: Case) -> Stack:
+    first, second, _ = case.ports
+    return stack_of(twin.connection, case.system, {first: "head.fab0", second: "w1.fab0"})
+
+
+def indented(*lines: str) -> str:
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def test_a_wrong_mtu_on_one_port_is_named_exactly_and_repaired(
+    twin: Twin, case: Case, stack: Stack
+) -> None:
+    second = case.ports[1]
+    stack.up()
+    twin.ports.set_mtu(second, 1500)
+    drift = [
+        case.heading.format(second),
+        f"  - {case.mtu.format(1500)}",
+        f"  + {case.mtu.format(9000)}",
+    ]
+    assert stack.verify() == drift
+    assert f"would configure on tor1:\n{indented(*drift)}" in stack.preview()
+    assert f"configured:\n{indented(*drift)}" in stack.up()
+    assert twin.ports.links[second].mtu_bytes == 9000
+    assert stack.verify() == []
+
+
+def test_missing_pfc_is_named_and_an_operator_s_unrelated_lines_are_left_and_listed(
+    twin: Twin, case: Case, stack: Stack
+) -> None:
+    stack.up()
+    printed = twin.type(*case.without_pfc, *case.unrelated) + twin.type(*case.save)
+    assert [line for line in printed if "rror" in line or line.startswith("%")] == []
+    assert [line for line in stack.verify() if "+" in line] == [case.pfc]
+    would, _, left = stack.preview().partition("left as it is on tor1:\n")
+    assert case.pfc in would
+    assert f"    {case.listed}" in left.splitlines()
+    assert case.pfc in stack.up()
+    assert stack.verify() == []
+    with open_switch(case.system, twin.connection) as switch:
+        assert case.listed in switch.left_alone(declared(case))
+
+
+def test_lines_that_somebody_did_not_save_are_named_and_not_saved_with_ours(
+    twin: Twin, case: Case, stack: Stack
+) -> None:
+    stack.up()
+    twin.type(*case.without_pfc, *case.unrelated)
+    named = f"runs lines that somebody entered and didn't save (+ {case.listed}"
+    assert f"warning: switch tor1 {named}" in stack.preview()
+    assert named in stack.up()
+    twin.ports.set_mtu(case.ports[0], 1500)
+    assert named in stack.up()
+    assert case.kept not in (twin.switch.store.startup() or "")
+    assert twin.ports.links[case.ports[0]].mtu_bytes == 9000
+    with open_switch(case.system, twin.connection) as switch:
+        assert case.listed in switch.left_alone(declared(case))
+    twin.type(*case.save)
+    assert stack.verify() == []
+
+
+def test_two_swapped_cables_are_named_with_both_ports(twin: Twin, case: Case, stack: Stack) -> None:
+    first, second, _ = case.ports
+    stack.up()
+    assert stack.preview() == ""
+    twin.hear(first, "w1", "fab0")
+    twin.hear(second, "head", "fab0")
+    swapped = (
+        f"warning: the cables in tor1's {first} and {second} are swapped: LLDP hears w1.fab0 on "
+        f"{first} and head.fab0 on {second}: swap the cables, or the two lines in "
+        "switches.tor1.ports"
+    )
+    assert stack.preview() == swapped
+    assert stack.up() == swapped
+    for port, name in ((first, "head"), (second, "w1")):
+        twin.table.clear(port)
+        twin.hear(port, name, "fab0")
+    assert stack.preview() == ""
+
+
+def test_a_change_that_cuts_the_management_path_goes_back_by_itself(
+    twin: Twin, case: Case, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.up()
+    first = case.ports[0]
+    twin.ports.set_mtu(first, 4200)
+    with open_switch(case.system, twin.connection) as switch:
+        kind = type(switch)
+
+    def cut_off(_: TrialSwitch) -> None:
+        raise Unreachable("no route to host")
+
+    monkeypatch.setattr(kind, "_reconnect", cut_off)
+    with pytest.raises(Unreachable, match="goes back to its former configuration within 60 s"):
+        stack.up()
+    monkeypatch.undo()
+    assert twin.ports.links[first].mtu_bytes == 9000
+    twin.clock.now += 61
+    assert twin.switch.expire()
+    assert twin.ports.links[first].mtu_bytes == 4200
+    assert f"  - {case.mtu.format(4200)}" in stack.verify()
+    stack.up()
+    assert twin.ports.links[first].mtu_bytes == 9000
+    assert stack.verify() == []
+
+
+def test_somebody_else_s_change_on_trial_is_named_and_respected(
+    twin: Twin, case: Case, stack: Stack
+) -> None:
+    stack.up()
+    twin.type(*case.opened)
+    twin.ports.set_mtu(case.ports[0], 1500)
+    warned, _, _ = stack.preview().partition("\nwould configure")
+    assert warned.startswith("warning: switch tor1 ")
+    assert case.refusal in warned
+    assert "didn't save" not in warned
+    with pytest.raises(RackformError) as refused:
+        stack.up()
+    assert case.refusal in str(refused.value)
+    assert twin.ports.links[case.ports[0]].mtu_bytes == 1500
+    assert twin.switch.waits()
+    twin.type(*case.ended)
+    stack.up()
+    assert twin.ports.links[case.ports[0]].mtu_bytes == 9000
+
+
+def test_a_session_that_somebody_else_left_open_is_named_and_left(
+    twin: Twin, case: Case, stack: Stack
+) -> None:
+    stack.up()
+    colleague = twin.login("colleague", "vty99", "10.77.0.9")
+    for line in case.session:
+        colleague.run(line)
+    twin.clock.now += 300
+    twin.ports.set_mtu(case.ports[0], 1500)
+    assert case.told in stack.preview()
+    if case.system == "sonic":
+        with pytest.raises(RackformError, match="answer or end that command there"):
+            stack.up()
+        assert twin.ports.links["Ethernet0"].mtu_bytes == 1500
+        assert colleague.run("n") == ["Aborted!", "Released lock on /etc/sonic/reload.lock"]
+        assert "locked" not in stack.up()
+    else:
+        assert case.told in stack.up()
+    assert twin.ports.links[case.ports[0]].mtu_bytes == 9000
+    assert twin.ports.links[case.ports[2]].mtu_bytes != 3000
+    assert [line for line in stack.verify() if "mtu" in line] == []
