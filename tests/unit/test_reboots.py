@@ -12,7 +12,7 @@ from pulumi.runtime import rpc
 from pydantic import JsonValue
 
 from cli import steps
-from components.reboots import has_spare, rebooted
+from components.reboots import at_reboot, has_spare, rebooted
 from planner.models import ModelPlan, Plan, Worker
 from planner.plan import plan
 from remote import boot, returned, ssh
@@ -25,7 +25,7 @@ from serving.serve_status import Application, Details
 from stack.errors import InputError
 from stack.load import load_site
 from stack.steps import Drain, Return, Step
-from tests.unit.site_examples import real
+from tests.unit.site_examples import example, real
 from tests.unit.test_components_appliance import Engine, declare, revealed
 
 HERE = Path(BOOT_ID).read_text(encoding="ascii").strip()
@@ -94,7 +94,41 @@ def test_a_key_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         declare(raw)
 
 
-def test_a_twin_and_a_site_without_a_declared_driver_are_never_rebooted(tmp_path: Path) -> None:
+def test_a_twin_rehearses_a_driver_by_stand_ins_and_by_reboots_of_its_own_hosts(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "id").write_text("PRIVATE")
+    manager = {"fabric_manager": "580.159.04-1", "repository": {
+        "uri": "https://nvidia.example/debian12", "key_file": "/nowhere/key.asc"}}  # fmt: skip
+    raw: dict[str, Any] = example({
+        "nvidia": {**NVIDIA, **manager}, "nodes.w2.gpus": {"count": 8, "link": "nvlink4"},
+    })  # fmt: skip
+    engine = declare(raw, tmp_path / "id")
+    told = engine.inputs("w1-host")["deploys"]["nvidia_driver"]
+    assert told["packages"] == NVIDIA["packages"]
+    assert not {"repository", "fabric_manager"} & set(told)
+    assert "driver" not in engine.inputs("head-machine")
+    assert engine.inputs("w2-machine")["driver"] == {
+        "driver_version": "580.159.04",
+        "packages": {"nvidia-open": "580.159.04-1", "nvidia-fabricmanager-580": "580.159.04-1"},
+    }
+    assert engine.inputs("w1-reboot")["connection"]["host"] == "192.0.2.1", (
+        "the machine's own, not the site's"
+    )
+    assert any("stand-ins without a driver" in note for note in load_site(raw).notes())
+
+
+def test_a_preview_is_told_the_order_and_whether_serving_stops(tmp_path: Path) -> None:
+    site = load_site(rig(tmp_path))
+    order = "one node at a time, in the order w1, w2; "
+    assert at_reboot(site, planned(2, 2), "w1") == order + "other nodes serve meanwhile"
+    assert at_reboot(site, planned(2, 2, pipeline=2), "w1").endswith(
+        "nothing is served until all are back"
+    )
+    assert at_reboot(site, planned(2, 2), "head") == ""
+
+
+def test_a_site_without_a_declared_driver_is_never_rebooted(tmp_path: Path) -> None:
     raw = rig(tmp_path)
     del raw["nvidia"]
     assert rebooted(load_site(raw)) == []
