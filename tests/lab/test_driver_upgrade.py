@@ -59,7 +59,7 @@ class Caller(threading.Thread):
         self.stopped = threading.Event()
         self.answers: list[tuple[int, float, str]] = []
         key = Path(report["api_key_file"]).read_text(encoding="utf-8").strip()
-        self._ask = {
+        self._ask: dict[str, Any] = {
             "url": f"{report['endpoint']}/chat/completions",
             "headers": {"Authorization": f"Bearer {key}"},
             "json": {
