@@ -12,9 +12,7 @@ from pulumi.runtime import rpc
 from pydantic import JsonValue
 
 from cli import steps
-from components.reboots import at_reboot, has_spare, rebooted
-from planner.models import ModelPlan, Plan, Worker
-from planner.plan import plan
+from components.reboots import rebooted
 from remote import boot, returned, ssh
 from remote.connection import Connection
 from remote.end_boot import BOOT_ID, END_BOOT
@@ -118,58 +116,10 @@ def test_a_twin_rehearses_a_driver_by_stand_ins_and_by_reboots_of_its_own_hosts(
     assert any("stand-ins without a driver" in note for note in load_site(raw).notes())
 
 
-def test_a_preview_is_told_the_order_and_whether_serving_stops(tmp_path: Path) -> None:
-    site = load_site(rig(tmp_path))
-    order = "one node at a time, in the order w1, w2; "
-    assert at_reboot(site, planned(2, 2), "w1") == order + "other nodes serve meanwhile"
-    assert at_reboot(site, planned(2, 2, pipeline=2), "w1").endswith(
-        "nothing is served until all are back"
-    )
-    assert at_reboot(site, planned(2, 2), "head") == ""
-
-
 def test_a_site_without_a_declared_driver_is_never_rebooted(tmp_path: Path) -> None:
     raw = rig(tmp_path)
     del raw["nvidia"]
     assert rebooted(load_site(raw)) == []
-
-
-def planned(*gpus: int, tensor: int = 2, pipeline: int = 1, replicas: int = 1) -> Plan:
-    workers = tuple(Worker(node=f"w{n}", gpus=count) for n, count in enumerate(gpus, 1))
-    model = ModelPlan(
-        name="chat",
-        served_name="chat",
-        tensor=tensor,
-        pipeline=pipeline,
-        min_replicas=replicas,
-        max_replicas=replicas,
-        nodes=tuple(worker.node for worker in workers),
-    )
-    return Plan(
-        head="head", workers=workers, models=(model,), expected_nodes=3, expected_gpus=sum(gpus)
-    )
-
-
-@pytest.mark.parametrize(
-    ("found", "spare"),
-    [
-        (planned(2, 2), True),
-        (planned(2, 2, replicas=2), False),
-        (planned(2, 2, pipeline=2), False),
-        (planned(2, 1, 1), False),
-        (planned(4, 4, replicas=2), True),
-    ],
-)
-def test_a_node_has_a_spare_where_whole_replicas_have_room_on_the_others(
-    found: Plan,
-    spare: bool,  # noqa: FBT001 - a parameter of the table
-) -> None:
-    assert has_spare(found, "w1") is spare
-
-
-def test_the_head_has_no_spare(tmp_path: Path) -> None:
-    found = plan(load_site(rig(tmp_path)))
-    assert not has_spare(found, "head")
 
 
 def run_end_boot(tmp_path: Path, told: str) -> tuple[str, str]:
