@@ -62,6 +62,11 @@ def test_the_head_is_rebooted_last(tmp_path: Path) -> None:
     assert rebooted(load_site(rig(tmp_path, **both))) == ["w1", "w2", "head"]
 
 
+def test_a_preview_of_a_host_can_say_what_its_reboot_means(engine: Engine) -> None:
+    assert engine.inputs("w1-host")["at_reboot"].startswith("one node at a time, in the order w1")
+    assert "at_reboot" not in engine.inputs("head-host")
+
+
 def test_a_reboot_is_run_when_another_boot_has_to_end_and_by_the_pinned_key(
     engine: Engine,
 ) -> None:
