@@ -20,7 +20,7 @@ from components.monitoring import Monitoring, MonitoringArgs
 from components.nccl_gate import NcclGate, NcclGateArgs
 from components.node import ClusterNode, ClusterNodeArgs
 from components.ray_cluster import RayCluster, RayClusterArgs
-from components.reboots import Reboots, RebootsArgs
+from components.reboots import Reboots, RebootsArgs, at_reboot
 from components.registry import RegistryArgs, SiteRegistry, registry_address
 from components.resources import plain
 from components.services import Ground, Placed
@@ -133,6 +133,7 @@ class Appliance(ComponentResource):
                     machine=self._machines.nodes[node],
                     registry_address=registry_address(site),
                     ca_certificate=self._credentials.ca_certificate,
+                    at_reboot=at_reboot(site, self._args.plan, node),
                 ),
                 self._child,
             )
@@ -145,6 +146,7 @@ class Appliance(ComponentResource):
             RebootsArgs(
                 site=self._args.site,
                 plan=self._args.plan,
+                machines=self._machines.nodes,
                 hosts={key: node.host for key, node in self._nodes.items()},
                 private_key_file=self._args.private_key_file,
                 ray_token=self._credentials.token("ray"),

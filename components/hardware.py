@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pyinfra_deploys.nvidia_driver.settings import NVSWITCH_HOSTS_FROM
+from pyinfra_deploys.nvidia_driver.settings import NVSWITCH_HOSTS_FROM, NvidiaDriverSettings
 from stack.errors import InputError
 from stack.schema import AptRepository, Gpus, LinkKind, Nvidia, Rdma, Site
 
@@ -36,7 +36,6 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
         InputError: the repository's key can't be read.
 
     """
-    switched = gpus.count >= NVSWITCH_HOSTS_FROM and (gpus.link or "").startswith("nvlink")
     told: dict[str, object] = {
         "driver_version": nvidia.driver_version,
         "packages": dict(nvidia.packages),
@@ -46,11 +45,32 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
     }
     if limit := gpus.power_limit_w or nvidia.power_limit_w:
         told["power_limit_w"] = limit
-    if nvidia.fabric_manager and switched:
-        told["fabric_manager"] = nvidia.fabric_manager
+    if manager := fabric_manager(nvidia, gpus):
+        told["fabric_manager"] = manager
     if nvidia.repository:
         told["repository"] = _repository(nvidia.repository)
     return told
+
+
+def fabric_manager(nvidia: Nvidia, gpus: Gpus) -> str | None:
+    """Return the version of Fabric Manager on a host with these GPUs; None: it needs none."""
+    switched = gpus.count >= NVSWITCH_HOSTS_FROM and (gpus.link or "").startswith("nvlink")
+    return nvidia.fabric_manager if switched else None
+
+
+def rehearsed_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object]:
+    """Return what `nvidia_driver` is told of a twin's host, which lab/ gave a repository."""
+    offered = nvidia_driver(site, nvidia.model_copy(update={"repository": None}), gpus)
+    return {**offered, "cdi": False}
+
+
+def stand_in_driver(site: Site, node: str) -> dict[str, object] | None:
+    """Return what a twin's host is offered in the place of NVIDIA's packages, if it needs any."""
+    gpus = site.nodes[node].gpus
+    if site.nvidia is None or gpus is None:
+        return None
+    settings = NvidiaDriverSettings.model_validate(rehearsed_driver(site, site.nvidia, gpus))
+    return {"driver_version": settings.driver_version, "packages": settings.exact}
 
 
 def _repository(repository: AptRepository) -> dict[str, object]:

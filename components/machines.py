@@ -7,6 +7,7 @@ from pathlib import Path
 import pulumi
 from pulumi import ComponentResource, Input, Resource, ResourceOptions
 
+from components.hardware import stand_in_driver
 from components.resources import ConnectionInput, LabNode, LabSwitch
 from stack.machines import declared
 from stack.schema import Site, TwinSystem
@@ -60,6 +61,7 @@ class Twin(ComponentResource):
                 cables=site.cables(node_name),
                 memory_gib=node.memory_gib,
                 gpus=node.gpu_count,
+                driver=stand_in_driver(site, node_name),
                 authorized_key=args.authorized_key,
                 opts=plugged,
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from components.hardware import nvidia_driver, real_link
+from components.hardware import nvidia_driver, real_link, rehearsed_driver
 from components.machines import Machine, on_machine
 from components.resources import HostState
 from components.watchdog import watchdog
@@ -25,6 +25,8 @@ class ClusterNodeArgs:
     machine: Machine
     registry_address: str
     ca_certificate: Input[str]
+    at_reboot: str = ""
+    """What a reboot of this node means for the site, where a change may ask for one."""
 
 
 class ClusterNode(ComponentResource):
@@ -46,6 +48,7 @@ class ClusterNode(ComponentResource):
             machine=args.machine.installation,
             deploys=deploys,
             sources={deploy: sources(deploy) for deploy in deploys},
+            at_reboot=args.at_reboot or None,
             opts=on_machine(self, args.machine),
         )
         self.revision = self.host.revision
@@ -84,8 +87,9 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
         },
         "watchdog": watchdog(site, args.plan, args.node),
     }
-    if site.nvidia and node.gpus and not site.twin:
-        deploys["nvidia_driver"] = nvidia_driver(site, site.nvidia, node.gpus)
+    if site.nvidia and node.gpus:
+        driver = rehearsed_driver if site.twin else nvidia_driver
+        deploys["nvidia_driver"] = driver(site, site.nvidia, node.gpus)
     return deploys
 
 

@@ -9,13 +9,13 @@ import pulumi
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 from pulumi_command import local, remote
 
-from components.hardware import nvidia_driver
+from components.hardware import fabric_manager
+from components.machines import Machine
 from components.resources import HostState, plain
 from planner.models import Plan
 from remote.connection import Connection
 from remote.end_boot import END_BOOT
 from stack.errors import InputError
-from stack.machines import declared
 from stack.paths import ROOT
 from stack.schema import Site
 
@@ -27,8 +27,10 @@ _AS_IT_WAS = 'printf "%s" "$PULUMI_COMMAND_STDOUT"'
 class RebootsArgs:
     site: Site
     plan: Plan
+    machines: Mapping[str, Machine]
     hosts: Mapping[str, HostState]
     private_key_file: Path
+    """The controller's, used where the site names none."""
     ray_token: Input[str]
 
 
@@ -58,7 +60,7 @@ class Reboots(ComponentResource):
     def _reboot(self, node: str, before: Resource | None) -> local.Command:
         """Declare drain, reboot and return; each is run anew when another boot has to end."""
         args, host = self._args, self._args.hosts[node]
-        connection = declared(args.site, args.private_key_file)[node]
+        connection = plain(args.machines[node].connection)
         boot = host.reboot.apply(lambda told: told or "")
         after = [host, *([before] if before else [])]
         drain = local.Command(
@@ -73,7 +75,7 @@ class Reboots(ComponentResource):
         )
         reboot = remote.Command(
             f"{node}-reboot",
-            connection=_ssh(connection),
+            connection=_ssh(node, connection, self._private_key()),
             create=END_BOOT,
             stdin=boot,
             add_previous_output_in_env=False,
@@ -91,6 +93,11 @@ class Reboots(ComponentResource):
             opts=self._options("40m", reboot),
         )
 
+    def _private_key(self) -> Path:
+        site = self._args.site
+        own = None if site.twin else site.ssh.private_key_file
+        return own or self._args.private_key_file
+
     def _options(self, limit: str, *after: Resource) -> ResourceOptions:
         return ResourceOptions(
             parent=self,
@@ -101,13 +108,12 @@ class Reboots(ComponentResource):
     def _drain_order(self, node: str, boot: Output[str]) -> Output[str]:
         """Return the `stack.steps.Drain` as JSON; a secret, since it holds Ray's token."""
         args, plan = self._args, self._args.plan
-        connections = declared(args.site, args.private_key_file)
         tree = {
-            "node": plain(connections[node]),
+            "node": plain(args.machines[node].connection),
             "ends_boot": boot,
             "container": "ray-head" if node == plan.head else "ray-worker",
             "fabric_address": str(args.site.nodes[node].fabric_address),
-            "head": plain(connections[plan.head]),
+            "head": plain(args.machines[plan.head].connection),
             "dashboard_port": args.site.ray.dashboard_port,
             "ray_token": args.ray_token,
             "spare": has_spare(plan, node),
@@ -120,11 +126,11 @@ class Reboots(ComponentResource):
         if not (site.nvidia and machine.gpus):
             raise ValueError(f"{node} has no declared driver, so it is never rebooted")
         tree = {
-            "node": plain(declared(site, self._args.private_key_file)[node]),
+            "node": plain(self._args.machines[node].connection),
             "ends_boot": boot,
             "driver_version": site.nvidia.driver_version,
             "gpus": machine.gpu_count,
-            "fabric_manager": "fabric_manager" in nvidia_driver(site, site.nvidia, machine.gpus),
+            "fabric_manager": fabric_manager(site.nvidia, machine.gpus) is not None,
             "interface": machine.interface,
             "fabric_address": str(machine.fabric_address),
             "mtu_bytes": site.fabric.mtu_bytes,
@@ -135,7 +141,7 @@ class Reboots(ComponentResource):
 
 def rebooted(site: Site) -> list[str]:
     """Return the nodes that a change may reboot, in the order in which they are."""
-    if site.nvidia is None or site.twin:
+    if site.nvidia is None:
         return []
     nodes = [name for name, node in site.nodes.items() if node.gpus]
     return sorted(nodes, key=lambda name: name == site.head)
@@ -160,7 +166,20 @@ def has_spare(plan: Plan, node: str) -> bool:
     )
 
 
-def _ssh(connection: Connection) -> remote.ConnectionArgs:
+def at_reboot(site: Site, plan: Plan, node: str) -> str:
+    """Return what a reboot of this node means, for a preview; empty: no change asks for one."""
+    order = rebooted(site)
+    if node not in order:
+        return ""
+    turn = f"one node at a time, in the order {', '.join(order)}" if len(order) > 1 else ""
+    if has_spare(plan, node):
+        meanwhile = "other nodes serve meanwhile"
+    else:
+        meanwhile = "no other nodes can serve without it, so nothing is served until all are back"
+    return "; ".join(filter(None, (turn, meanwhile)))
+
+
+def _ssh(node: str, connection: object, private_key_file: Path) -> remote.ConnectionArgs:
     """Return the same endpoint, with the same pinned key, as the command package wants it.
 
     Raises:
@@ -168,19 +187,19 @@ def _ssh(connection: Connection) -> remote.ConnectionArgs:
 
     """
     try:
-        key = connection.private_key_file.expanduser().read_text(encoding="ascii")
+        key = private_key_file.expanduser().read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"the private key {connection.private_key_file} can't be read ({error}): "
-            f"{connection.name} could not be rebooted by it; set ssh.private_key_file to one that "
-            "can"
+            f"the private key {private_key_file} can't be read ({error}): "
+            f"{node} could not be rebooted by it; set ssh.private_key_file to one that can"
         ) from error
+    found = Output.from_input(connection).apply(Connection.model_validate)
     return remote.ConnectionArgs(
-        host=connection.address,
-        port=connection.port,
-        user=connection.user,
+        host=found.apply(lambda told: told.address),
+        port=found.apply(lambda told: told.port),
+        user=found.apply(lambda told: told.user),
         private_key=Output.secret(key),
-        host_key=connection.host_key,
+        host_key=found.apply(lambda told: told.host_key),
     )
 
 

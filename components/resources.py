@@ -110,6 +110,7 @@ class LabNode(RackformResource):
         gpus: Input[int],
         authorized_key: Input[str],
         seed_images: Input[Sequence[Input[str]]] | None = None,
+        driver: Input[Mapping[str, object]] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -122,6 +123,7 @@ class LabNode(RackformResource):
             "gpus": gpus,
             "authorized_key": authorized_key,
             "seed_images": seed_images,
+            "driver": driver,
         }
         super().__init__(name, inputs, ["connection", "machine"], opts)
 
@@ -164,6 +166,7 @@ class HostState(RackformResource):
         deploys: Input[Mapping[str, object]],
         sources: Input[Mapping[str, Input[str]]],
         machine: Input[str] | None = None,
+        at_reboot: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -171,6 +174,7 @@ class HostState(RackformResource):
             "deploys": deploys,
             "sources": sources,
             "machine": machine,
+            "at_reboot": at_reboot,
         }
         super().__init__(name, inputs, ["reboot"], opts)
 

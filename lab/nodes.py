@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from lab import cgroups, guest, login, network, nspawn, overlay, processes, rootfs, seed
+from lab import cgroups, guest, login, network, nspawn, overlay, processes, rootfs, seed, stand_ins
 from lab.keys import ensure_key, public_key
 from lab.layout import Twin
 from lab.shell import require, write_private
@@ -55,6 +55,7 @@ def _create(twin: Twin, spec: NodeSpec, timeout_s: float) -> Connection:
     connection = spec.connection(host_key)
     if processes.supervisor(folder) is not None:
         guest.authorize(folder / "root", spec.authorized_key)
+        _lay_driver(folder / "root", spec)
         if _lets_in(connection, folder, timeout_s):
             return connection
     _boot(twin, spec, host_key)
@@ -80,6 +81,7 @@ def _boot(twin: Twin, spec: NodeSpec, host_key: str) -> None:
         overlay.ensure_nspawn_folder()
     root = overlay.mount(folder, rootfs.base(twin, spec.base_digest))
     guest.prepare(root, spec, twin.host_key(spec.name).read_text(encoding="ascii"), host_key)
+    _lay_driver(root, spec)
     for name in ("docker", "containerd"):
         (folder / name).mkdir(mode=0o710, exist_ok=True)
     seed.prefill(twin, spec.name, spec.seed_images)
@@ -96,6 +98,10 @@ def _boot(twin: Twin, spec: NodeSpec, host_key: str) -> None:
             after=nspawn.power_off_commands(spec.cables),
         ),
     )
+
+
+def _lay_driver(root: Path, spec: NodeSpec) -> None:
+    stand_ins.lay(root, [spec.driver] if spec.driver else [])
 
 
 def load(folder: Path) -> NodeSpec | None:

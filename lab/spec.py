@@ -13,6 +13,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class StandInDriver(_Model):
+    """What a host's repository of stand-ins for NVIDIA's packages offers."""
+
+    driver_version: str = Field(description="what the kernel shows after a boot: 580.159.04")
+    packages: dict[str, str] = Field(min_length=1, description="package → version")
+
+
 class NodeSpec(_Model):
     """A host: systemd as PID 1 on an overlay of the base image."""
 
@@ -25,6 +32,7 @@ class NodeSpec(_Model):
     gpus: int
     authorized_key: str
     seed_images: list[str] = []
+    driver: StandInDriver | None = None
     private_key_file: Path
 
     def connection(self, host_key: str) -> Connection:

@@ -1,6 +1,7 @@
 """Everything that pyinfra holds on one host."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import JsonValue
@@ -8,7 +9,7 @@ from pydantic import JsonValue
 from provider.inputs import HostStateInputs
 from provider.memo import Memo
 from provider.outputs import HostStateOutputs
-from provider.resource import Context, Draft, Resource, State
+from provider.resource import Context, Diff, Draft, Resource, State
 from provider.values import Plain
 from pyinfra_deploys.client import Event, HostWorker, Operation, shared
 from pyinfra_deploys.registry import DEPLOYS
@@ -28,6 +29,11 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
         self._worker = worker or shared()
         self._plans: Memo[list[Operation]] = Memo()
 
+    def diff(self, old: HostStateState, new: Draft[HostStateInputs]) -> Diff:
+        found = super().diff(old, new)
+        changes = tuple(each for each in found.changes if each.path[0] != "at_reboot")
+        return replace(found, changes=changes)
+
     def preview(
         self, old: HostStateState | None, new: Draft[HostStateInputs], ctx: Context
     ) -> Mapping[str, Plain]:
@@ -43,7 +49,7 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
             ctx.info(f"would run on {name}: {described(operation)}")
         boot = ends_boot(due)
         if boot:
-            ctx.warn(f"{name} would be rebooted after this, when it is drained")
+            ctx.warn(_told(name, new.complete.at_reboot))
         return {"pending": [], "reboot": boot or (old.outputs.reboot if old else "")}
 
     def create(self, inputs: HostStateInputs, ctx: Context) -> tuple[str, HostStateOutputs]:
@@ -101,6 +107,11 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
 
 
 RESOURCE = HostState
+
+
+def _told(name: str, at_reboot: str) -> str:
+    told = f"{name} would be rebooted after this, when it is drained"
+    return f"{told}: {at_reboot}" if at_reboot else told
 
 
 def in_order(deploys: Mapping[str, T]) -> dict[str, T]:

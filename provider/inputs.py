@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from lab.spec import StandInDriver
 from remote.connection import Connection
 from remote.container_spec import ContainerSpec, Registry
 
@@ -51,6 +52,9 @@ class LabNodeInputs(Inputs):
     seed_images: list[str] = Field(
         default=[], description="digests of images whose unpacked layers the twin's nodes share"
     )
+    driver: StandInDriver | None = Field(
+        default=None, description="offered to the host's apt; it holds no driver"
+    )
 
 
 class SwitchPort(Inputs):
@@ -82,6 +86,9 @@ class HostStateInputs(Inputs):
     sources: dict[str, str] = Field(description="deploy → sha256 of its sources")
     machine: str | None = Field(
         default=None, description="which installation the host is: a new one gets everything anew"
+    )
+    at_reboot: str = Field(
+        default="", description="what a reboot means for the site, to be told before; no change"
     )
 
 

@@ -52,7 +52,10 @@ def _in_a_twin(site: "Site") -> Iterator[str]:
     if site.fabric.link.rdma != "none":
         yield "fabric.link.rdma: without effect on a twin's hosts, whose links have no RDMA"
     if site.nvidia:
-        yield "nvidia: without effect in a twin, whose nodes have no GPU"
+        yield (
+            "nvidia: a twin's nodes have no GPU, so stand-ins without a driver are installed under"
+            " the packages' names; their versions and the reboots are real"
+        )
     for name, node in site.nodes.items():
         if node.pci or node.mac:
             yield f"nodes.{name}.pci, mac: without effect in a twin, whose links have no card"

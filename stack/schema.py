@@ -400,7 +400,9 @@ class Site(Settings):
     )
     images: Images = Field(default=Images(), description="Variants of the images, and sources.")
     nvidia: Nvidia | None = Field(
-        default=None, description="NVIDIA's driver; left as it is on the nodes if not given."
+        default=None,
+        description="NVIDIA's driver; left as it is on the nodes if not given. In a twin:"
+        " stand-ins without a driver.",
     )
     registry: Registry = Field(
         default=Registry(), description="The site's container image registry."

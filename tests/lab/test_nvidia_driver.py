@@ -3,17 +3,22 @@
 The tests share one host and tell one story, in the order of the file.
 """
 
+from collections.abc import Iterator
+
 import pytest
 from pydantic import JsonValue
 
 from cli import steps
+from lab import nodes as lab_nodes
+from lab import stand_ins, switch
+from lab.spec import StandInDriver
 from pyinfra_deploys.client import HostWorker
 from remote import boot, returned, ssh
 from remote.connection import Connection
 from remote.end_boot import END_BOOT
 from remote.errors import RackformError
 from stack.steps import Return, Step
-from tests.lab.stand_in_driver import lay
+from tests.lab.two_hosts import claimed
 
 pytestmark = pytest.mark.root
 
@@ -27,9 +32,20 @@ FABRIC: dict[str, JsonValue] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def stand_ins(host: Connection) -> None:
-    ssh.run(host, lay(VERSIONS))
+def offered(version: str) -> StandInDriver:
+    number = version.partition("-")[0]
+    manager = f"nvidia-fabricmanager-{number.partition('.')[0]}"
+    return StandInDriver(driver_version=number, packages={"nvidia-open": version, manager: version})
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """Make one host of a twin of its own, whose apt is offered two drivers."""
+    with claimed(tmp_path_factory.mktemp("state")) as lab:
+        switch.create(lab.twin, lab.tor)
+        made = lab_nodes.create(lab.twin, lab.specs[0])
+        stand_ins.lay(lab.twin.node("a") / "root", [offered(version) for version in VERSIONS])
+        yield made
 
 
 def driver(version: str, **more: JsonValue) -> dict[str, dict[str, JsonValue]]:

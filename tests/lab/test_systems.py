@@ -10,6 +10,7 @@ from pyinfra_deploys.client import HostWorker
 from remote import ssh
 from remote.connection import Connection
 from stack.schema import TwinSystem
+from tests.lab.test_nvidia_driver import VERSIONS, cluster, ends_boot, offered, rebooted
 from tests.lab.test_restore import DEPLOYS, RESTORE, found
 from tests.lab.two_hosts import claimed
 
@@ -21,7 +22,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     variant = TwinSystem.DEBIAN_13.image_variant
     with claimed(tmp_path_factory.mktemp("state"), variant) as made:
         switch.create(made.twin, made.tor)
-        yield nodes.create(made.twin, made.specs[0])
+        offers = {"driver": offered(VERSIONS[0])}
+        yield nodes.create(made.twin, made.specs[0].model_copy(update=offers))
 
 
 def test_a_host_of_debian_13_is_converged_and_given_back(
@@ -40,3 +42,12 @@ def test_a_host_of_debian_13_is_converged_and_given_back(
 
     worker.apply(host, RESTORE)
     assert found(host) == before
+
+
+def test_a_driver_on_debian_13_runs_after_the_reboot_that_it_asks_for(
+    host: Connection, worker: HostWorker
+) -> None:
+    declared = cluster(VERSIONS[0])
+    worker.apply(host, declared)
+    assert "runs driver 570.86.15" in rebooted(host, ends_boot(host, worker, declared), VERSIONS[0])
+    assert worker.plan(host, declared) == []

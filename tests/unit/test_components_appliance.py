@@ -88,7 +88,7 @@ def _declared(raw: str) -> Engine:
     return declare(json.loads(raw))
 
 
-def declare(raw: dict[str, Any]) -> Engine:
+def declare(raw: dict[str, Any], private_key_file: Path = Path("/key")) -> Engine:
     """Run the program on a site and wait for every registration to arrive."""
     engine = Engine()
     loop = asyncio.new_event_loop()
@@ -101,7 +101,7 @@ def declare(raw: dict[str, Any]) -> Engine:
         Appliance(
             site.name,
             ApplianceArgs(
-                site=site, plan=plan(site), private_key_file=Path("/key"),
+                site=site, plan=plan(site), private_key_file=private_key_file,
                 authorized_key="ssh-ed25519 AAAA",
             ),
         )  # fmt: skip

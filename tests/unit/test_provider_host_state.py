@@ -111,6 +111,19 @@ def test_a_preview_says_that_a_host_would_be_rebooted(host: RecordedHost) -> Non
     assert known["reboot"] == "b1"
 
 
+def test_a_preview_says_what_a_reboot_means_for_the_site(host: RecordedHost) -> None:
+    host.due, ctx = [MTU, REBOOT], RecordingContext()
+    told = INPUTS.model_copy(update={"at_reboot": "nothing is served until all are back"})
+    HostState(host).preview(state(), draft(HostStateInputs, told.model_dump(mode="json")), ctx)
+    assert ctx.messages[-1].endswith("drained: nothing is served until all are back")
+
+
+def test_what_a_reboot_means_is_no_change_of_the_host(host: RecordedHost) -> None:
+    told = INPUTS.model_copy(update={"at_reboot": "other nodes serve meanwhile"})
+    found = HostState(host).diff(state(), draft(HostStateInputs, told.model_dump(mode="json")))
+    assert found.changes == ()
+
+
 def test_a_reboot_that_is_due_is_found_whatever_an_interrupted_up_remembers(
     host: RecordedHost,
 ) -> None:

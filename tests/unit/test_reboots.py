@@ -12,9 +12,7 @@ from pulumi.runtime import rpc
 from pydantic import JsonValue
 
 from cli import steps
-from components.reboots import has_spare, rebooted
-from planner.models import ModelPlan, Plan, Worker
-from planner.plan import plan
+from components.reboots import rebooted
 from remote import boot, returned, ssh
 from remote.connection import Connection
 from remote.end_boot import BOOT_ID, END_BOOT
@@ -25,7 +23,7 @@ from serving.serve_status import Application, Details
 from stack.errors import InputError
 from stack.load import load_site
 from stack.steps import Drain, Return, Step
-from tests.unit.site_examples import real
+from tests.unit.site_examples import example, real
 from tests.unit.test_components_appliance import Engine, declare, revealed
 
 HERE = Path(BOOT_ID).read_text(encoding="ascii").strip()
@@ -64,6 +62,11 @@ def test_the_head_is_rebooted_last(tmp_path: Path) -> None:
     assert rebooted(load_site(rig(tmp_path, **both))) == ["w1", "w2", "head"]
 
 
+def test_a_preview_of_a_host_can_say_what_its_reboot_means(engine: Engine) -> None:
+    assert engine.inputs("w1-host")["at_reboot"].startswith("one node at a time, in the order w1")
+    assert "at_reboot" not in engine.inputs("head-host")
+
+
 def test_a_reboot_is_run_when_another_boot_has_to_end_and_by_the_pinned_key(
     engine: Engine,
 ) -> None:
@@ -94,48 +97,34 @@ def test_a_key_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         declare(raw)
 
 
-def test_a_twin_and_a_site_without_a_declared_driver_are_never_rebooted(tmp_path: Path) -> None:
+def test_a_twin_rehearses_a_driver_by_stand_ins_and_by_reboots_of_its_own_hosts(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "id").write_text("PRIVATE")
+    manager = {"fabric_manager": "580.159.04-1", "repository": {
+        "uri": "https://nvidia.example/debian12", "key_file": "/nowhere/key.asc"}}  # fmt: skip
+    raw: dict[str, Any] = example({
+        "nvidia": {**NVIDIA, **manager}, "nodes.w2.gpus": {"count": 8, "link": "nvlink4"},
+    })  # fmt: skip
+    engine = declare(raw, tmp_path / "id")
+    told = engine.inputs("w1-host")["deploys"]["nvidia_driver"]
+    assert told["packages"] == NVIDIA["packages"]
+    assert not {"repository", "fabric_manager"} & set(told)
+    assert "driver" not in engine.inputs("head-machine")
+    assert engine.inputs("w2-machine")["driver"] == {
+        "driver_version": "580.159.04",
+        "packages": {"nvidia-open": "580.159.04-1", "nvidia-fabricmanager-580": "580.159.04-1"},
+    }
+    assert engine.inputs("w1-reboot")["connection"]["host"] == "192.0.2.1", (
+        "the machine's own, not the site's"
+    )
+    assert any("stand-ins without a driver" in note for note in load_site(raw).notes())
+
+
+def test_a_site_without_a_declared_driver_is_never_rebooted(tmp_path: Path) -> None:
     raw = rig(tmp_path)
     del raw["nvidia"]
     assert rebooted(load_site(raw)) == []
-
-
-def planned(*gpus: int, tensor: int = 2, pipeline: int = 1, replicas: int = 1) -> Plan:
-    workers = tuple(Worker(node=f"w{n}", gpus=count) for n, count in enumerate(gpus, 1))
-    model = ModelPlan(
-        name="chat",
-        served_name="chat",
-        tensor=tensor,
-        pipeline=pipeline,
-        min_replicas=replicas,
-        max_replicas=replicas,
-        nodes=tuple(worker.node for worker in workers),
-    )
-    return Plan(
-        head="head", workers=workers, models=(model,), expected_nodes=3, expected_gpus=sum(gpus)
-    )
-
-
-@pytest.mark.parametrize(
-    ("found", "spare"),
-    [
-        (planned(2, 2), True),
-        (planned(2, 2, replicas=2), False),
-        (planned(2, 2, pipeline=2), False),
-        (planned(2, 1, 1), False),
-        (planned(4, 4, replicas=2), True),
-    ],
-)
-def test_a_node_has_a_spare_where_whole_replicas_have_room_on_the_others(
-    found: Plan,
-    spare: bool,  # noqa: FBT001 - a parameter of the table
-) -> None:
-    assert has_spare(found, "w1") is spare
-
-
-def test_the_head_has_no_spare(tmp_path: Path) -> None:
-    found = plan(load_site(rig(tmp_path)))
-    assert not has_spare(found, "head")
 
 
 def run_end_boot(tmp_path: Path, told: str) -> tuple[str, str]:
