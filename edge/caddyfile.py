@@ -228,6 +228,13 @@ def _api(door: Door, offers: Sequence[Offer]) -> str:
 				}}
 				header_up -Authorization
 				header_up -{KEY_HEADER}
+				@routeless {{
+					status 404
+					header Content-Type text/plain*
+				}}
+				handle_response @routeless {{
+					error 503
+				}}
 			}}
 		}}
 	}}

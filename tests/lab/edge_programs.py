@@ -52,6 +52,9 @@ class Upstream:
 
     port: int = field(default_factory=free_port)
     status: int = 200
+    post_status: int | None = None
+    """How a POST is answered, where that is another status."""
+    kind: str = "application/json"
     pieces: tuple[bytes, ...] = (b"done",)
     pause_s: float = 0
     asked: list[Asked] = field(default_factory=list)
@@ -81,7 +84,9 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {key.lower(): value for key, value in self.headers.items()}
             upstream.asked.append(Asked(self.command, self.path, headers, len(body)))
-            self.send_response(upstream.status)
+            posted = upstream.post_status if self.command == "POST" else None
+            self.send_response(posted or upstream.status)
+            self.send_header("Content-Type", upstream.kind)
             self.end_headers()
             for piece in upstream.pieces:
                 self.wfile.write(piece)

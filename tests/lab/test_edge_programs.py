@@ -135,6 +135,24 @@ def test_a_request_that_comes_right_after_serve_went_down_waits_as_well(
     timer.join()
 
 
+def test_a_request_that_serve_has_no_route_for_yet_is_told_to_try_again(
+    edge: Edge, model: Upstream
+) -> None:
+    """As in the second before the edge knows that the model is away: clients try a 503 again."""
+    model.post_status, model.kind = 404, "text/plain; charset=utf-8"
+    answer = _post(edge)
+    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert answer.headers["Retry-After"] == "10"
+    assert answer.json()["error"]["type"] == "unavailable"
+
+
+def test_what_the_models_api_does_not_find_is_not_found(edge: Edge, model: Upstream) -> None:
+    model.post_status, model.pieces = 404, (b'{"error": {"message": "no such model"}}',)
+    answer = _post(edge)
+    assert answer.status_code == httpx.codes.NOT_FOUND
+    assert answer.json()["error"]["message"] == "no such model"
+
+
 def test_a_request_that_waited_long_enough_is_told_to_try_again(
     model: Upstream, tmp_path: Path
 ) -> None:
