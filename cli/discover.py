@@ -1,12 +1,10 @@
 """Looks at bare machines over SSH and writes a stack file for them; changes nothing on them."""
 
-import os
-import re
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import typer
@@ -20,8 +18,8 @@ from discover.findings import findings
 from discover.hostkeys import HostKey, shown
 from discover.model import Finding, Machine, Severity
 from discover.picture import picture
-from discover.stackfile import SwitchWish, Wishes, stack_file
-from fabric.limits import LIMITS
+from discover.stackfile import stack_file
+from discover.wishes import Wishes
 from lab.keys import controller_key
 from remote.connection import Connection
 from stack.errors import InputError
@@ -30,9 +28,6 @@ from stack.paths import ROOT, stack_dir
 
 _COLOURS = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 SSH_PORT = 22
-_USERS = {"cumulus": "cumulus"}
-"""The login that a switch's system comes with, where that isn't admin."""
-_SWITCH = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,11})=(?P<os>\w+)@(?P<address>[\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,6 @@ class Options:
     accepted: Sequence[str]
     accept_all: bool
     wishes: Wishes
-    switches: Sequence[str]
     output: Path | None
     force: bool
 
@@ -74,7 +68,7 @@ def discover(options: Options) -> Report:
     if path.exists() and not options.force:
         raise InputError(f"{path} is there already: choose another --name, or overwrite by --force")
     key_file = options.key or _stack_key(options)
-    switches = [_switch(text) for text in options.switches]
+    switches = options.wishes.switches
     asked = [(address, options.port) for address in addresses]
     asked += [(switch.address, SSH_PORT) for switch in switches]
     keys = _host_keys(asked, options)
@@ -100,12 +94,14 @@ def discover(options: Options) -> Report:
         "controller": options.wishes.controller or _own_address(addresses[0]),
         "private_key_file": str(options.key) if options.key else None,
         "host_keys": keys,
-        "switches": [_keyed(switch, keys) for switch in switches],
+        "switches": [replace(each, host_key=keys[each.address]) for each in switches],
     }
-    text = stack_file(machines, Wishes(**{**vars(options.wishes), **told}))
+    text = stack_file(machines, replace(options.wishes, **told))
     _check(text)
     path.write_text(text, encoding="utf-8")
-    err.print(f"wrote {path}: read it, then 'pulumi preview --stack {options.name}'")
+    err.print(
+        f"wrote {path}: look at what it marks ASSUMED, then 'pulumi preview --stack {options.name}'"
+    )
     return Report(machines=tuple(machines), findings=tuple(found), stack_file=text, host_keys=keys)
 
 
@@ -132,22 +128,6 @@ def _addresses(given: Sequence[str]) -> list[str]:
     if doubles:
         raise InputError(f"{doubles[0]} is given twice: name each machine once")
     return list(given)
-
-
-def _switch(text: str) -> SwitchWish:
-    found = _SWITCH.fullmatch(text)
-    if not found or found["os"] not in LIMITS:
-        raise InputError(
-            f"--switch {text}: write NAME=OS@ADDRESS, where OS is one of {', '.join(LIMITS)}: "
-            "tor1=sonic@192.168.20.5"
-        )
-    user = _USERS.get(found["os"], "admin")
-    return SwitchWish(found["name"], found["os"], found["address"], user)
-
-
-def _keyed(switch: SwitchWish, keys: dict[str, str]) -> SwitchWish:
-    parts = (switch.name, switch.os, switch.address, switch.user)
-    return SwitchWish(*parts, keys[switch.address])
 
 
 def _host_keys(asked: Sequence[tuple[str, int]], options: Options) -> dict[str, str]:
@@ -220,28 +200,3 @@ def _check(text: str) -> None:
         raise InputError(
             f"what was found makes no valid site yet; correct it by the options: {error}"
         ) from error
-
-
-def subnet(text: str) -> IPv4Network:
-    """Return a subnet given as an option."""
-    try:
-        return IPv4Network(text)
-    except ValueError:
-        raise InputError(
-            f"--fabric-subnet {text}: write an unused subnet such as 10.78.0.0/24"
-        ) from None
-
-
-def key_file(text: str | None) -> Path | None:
-    """Return the private key given as an option.
-
-    Raises:
-        InputError: there is no such file.
-
-    """
-    if text is None:
-        return None
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - a ~ that a shell left, as in --key=~/x
-    if not path.is_file():
-        raise InputError(f"--key {text}: there is no such file; name a private key")
-    return path

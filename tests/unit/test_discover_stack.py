@@ -11,13 +11,15 @@ import pytest
 import yaml
 
 import cli.discover as work
+from cli import discover_options as given
 from discover import probe
 from discover.ask import ask
 from discover.findings import findings
 from discover.hostkeys import HostKey, shown
 from discover.model import Machine
 from discover.picture import picture
-from discover.stackfile import SwitchWish, Wishes, stack_file
+from discover.stackfile import stack_file
+from discover.wishes import CableWish, CircuitWish, SwitchWish, Wishes
 from remote.connection import Connection
 from remote.errors import RackformError
 from stack.errors import InputError
@@ -162,8 +164,8 @@ def test_the_stack_file_is_a_valid_site_whose_choices_are_explained() -> None:
     assert (node.gpus.model, node.gpus.count, node.gpus.link) == ("h200", 2, "nvlink4")
     assert str(found.management.subnet) == "192.168.20.0/24"
     assert found.fabric.link.rdma is Rdma.ROCE
-    assert "every worker's card has it" in text
-    assert "Found: gpu1 1500, gpu2 1500" in text
+    assert "rdma: roce # every worker has it" in text
+    assert "mtu_bytes: 9000 # now: gpu1 1500, gpu2 1500" in text
 
 
 def test_a_switch_that_lldp_hears_gets_its_ports() -> None:
@@ -197,7 +199,6 @@ def asked(output: Path) -> work.Options:
         accepted=[],
         accept_all=False,
         wishes=wishes(),
-        switches=[],
         output=output,
         force=False,
     )
@@ -274,7 +275,7 @@ def test_wrong_addresses_are_refused(addresses: list[str], said: str) -> None:
 
 def test_a_wrong_switch_option_is_refused_with_an_example() -> None:
     with pytest.raises(InputError, match=r"tor1=sonic@192\.168\.20\.5"):
-        work._switch("tor1=junos@10.0.0.1")
+        given.switch("tor1=junos@10.0.0.1")
 
 
 def test_a_machine_without_a_shell_is_told(tmp_path: Path) -> None:
