@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -70,39 +70,43 @@ def discover(options: Options) -> Report:
     key_file = options.key or _stack_key(options)
     switches = options.wishes.switches
     asked = [(address, options.port) for address in addresses]
-    asked += [(switch.address, SSH_PORT) for switch in switches]
-    keys = _host_keys(asked, options)
-    machines = ask_all(
-        [
-            Connection(
-                name=address,
-                address=address,
-                port=options.port,
-                user=options.user,
-                private_key_file=key_file,
-                host_key=keys[address],
-            )
-            for address in addresses
-        ]
-    )
+    keys = _host_keys([*asked, *((switch.address, SSH_PORT) for switch in switches)], options)
+    machines = ask_all(_connections(addresses, options, key_file, keys))
     found = findings(machines)
     err.print(escape(picture(machines)))
     for each in found:
         err.print(f"[{_COLOURS[each.severity]}]{each.severity}[/] {escape(each.machine)}: "
                   f"{escape(each.text)}")  # fmt: skip
-    told = {
-        "controller": options.wishes.controller or _own_address(addresses[0]),
-        "private_key_file": str(options.key) if options.key else None,
-        "host_keys": keys,
-        "switches": [replace(each, host_key=keys[each.address]) for each in switches],
-    }
-    text = stack_file(machines, replace(options.wishes, **told))
+    wishes = replace(
+        options.wishes,
+        controller=options.wishes.controller or _own_address(addresses[0]),
+        private_key_file=str(options.key.absolute()) if options.key else None,
+        host_keys=keys,
+        switches=[replace(each, host_key=keys[each.address]) for each in switches],
+    )
+    text = stack_file(machines, wishes)
     _check(text)
     path.write_text(text, encoding="utf-8")
     err.print(
         f"wrote {path}: look at what it marks ASSUMED, then 'pulumi preview --stack {options.name}'"
     )
     return Report(machines=tuple(machines), findings=tuple(found), stack_file=text, host_keys=keys)
+
+
+def _connections(
+    addresses: Sequence[str], options: Options, key_file: Path, keys: Mapping[str, str]
+) -> list[Connection]:
+    return [
+        Connection(
+            name=address,
+            address=address,
+            port=options.port,
+            user=options.user,
+            private_key_file=key_file,
+            host_key=keys[address],
+        )
+        for address in addresses
+    ]
 
 
 def _stack_key(options: Options) -> Path:

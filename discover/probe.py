@@ -71,4 +71,4 @@ def sections(text: str) -> dict[str, str]:
             lines = found.setdefault(line.removeprefix(MARK).strip(), [])
         else:
             lines.append(line)
-    return {name: "\n".join(body).strip() for name, body in found.items()}
+    return {name: "\n".join(body).strip("\n") for name, body in found.items()}

@@ -348,6 +348,6 @@ def _left_out(nodes: Sequence[_Node]) -> Iterator[str]:
     kept = f" (NVIDIA's driver {', '.join(drivers)} stays)" if drivers else ""
     yield from _comment(
         4,
-        f"Left out, and so at what docs/site.md has as their defaults: nvidia{kept}, edge (host names and API keys), "
-        "frontends, monitoring.",
+        f"Left out, and so at what docs/site.md has as their defaults: nvidia{kept}, edge (host "
+        "names and API keys), frontends, monitoring.",
     )
