@@ -127,7 +127,7 @@ class Owner:
 
     def planned(self, *targets: str) -> dict[str, tuple[str, Any]]:
         """Return what a preview would do, resource → operation and inputs."""
-        done = self.pulumi("preview", "--json", *targets)
+        done = self.pulumi("preview", "--json", "--show-sames", *targets)
         assert done.status == 0, done.text
         return {
             step["urn"]: (step["op"], step["newState"].get("inputs"))
