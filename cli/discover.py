@@ -1,12 +1,10 @@
 """Looks at bare machines over SSH and writes a stack file for them; changes nothing on them."""
 
-import os
-import re
 import socket
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import typer
@@ -20,8 +18,8 @@ from discover.findings import findings
 from discover.hostkeys import HostKey, shown
 from discover.model import Finding, Machine, Severity
 from discover.picture import picture
-from discover.stackfile import SwitchWish, Wishes, stack_file
-from fabric.limits import LIMITS
+from discover.stackfile import stack_file
+from discover.wishes import Wishes
 from lab.keys import controller_key
 from remote.connection import Connection
 from stack.errors import InputError
@@ -30,9 +28,6 @@ from stack.paths import ROOT, stack_dir
 
 _COLOURS = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 SSH_PORT = 22
-_USERS = {"cumulus": "cumulus"}
-"""The login that a switch's system comes with, where that isn't admin."""
-_SWITCH = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,11})=(?P<os>\w+)@(?P<address>[\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,6 @@ class Options:
     accepted: Sequence[str]
     accept_all: bool
     wishes: Wishes
-    switches: Sequence[str]
     output: Path | None
     force: bool
 
@@ -74,39 +68,45 @@ def discover(options: Options) -> Report:
     if path.exists() and not options.force:
         raise InputError(f"{path} is there already: choose another --name, or overwrite by --force")
     key_file = options.key or _stack_key(options)
-    switches = [_switch(text) for text in options.switches]
+    switches = options.wishes.switches
     asked = [(address, options.port) for address in addresses]
-    asked += [(switch.address, SSH_PORT) for switch in switches]
-    keys = _host_keys(asked, options)
-    machines = ask_all(
-        [
-            Connection(
-                name=address,
-                address=address,
-                port=options.port,
-                user=options.user,
-                private_key_file=key_file,
-                host_key=keys[address],
-            )
-            for address in addresses
-        ]
-    )
+    keys = _host_keys([*asked, *((switch.address, SSH_PORT) for switch in switches)], options)
+    machines = ask_all(_connections(addresses, options, key_file, keys))
     found = findings(machines)
     err.print(escape(picture(machines)))
     for each in found:
         err.print(f"[{_COLOURS[each.severity]}]{each.severity}[/] {escape(each.machine)}: "
                   f"{escape(each.text)}")  # fmt: skip
-    told = {
-        "controller": options.wishes.controller or _own_address(addresses[0]),
-        "private_key_file": str(options.key) if options.key else None,
-        "host_keys": keys,
-        "switches": [_keyed(switch, keys) for switch in switches],
-    }
-    text = stack_file(machines, Wishes(**{**vars(options.wishes), **told}))
+    wishes = replace(
+        options.wishes,
+        controller=options.wishes.controller or _own_address(addresses[0]),
+        private_key_file=str(options.key.absolute()) if options.key else None,
+        host_keys=keys,
+        switches=[replace(each, host_key=keys[each.address]) for each in switches],
+    )
+    text = stack_file(machines, wishes)
     _check(text)
     path.write_text(text, encoding="utf-8")
-    err.print(f"wrote {path}: read it, then 'pulumi preview --stack {options.name}'")
+    err.print(
+        f"wrote {path}: look at what it marks ASSUMED, then 'pulumi preview --stack {options.name}'"
+    )
     return Report(machines=tuple(machines), findings=tuple(found), stack_file=text, host_keys=keys)
+
+
+def _connections(
+    addresses: Sequence[str], options: Options, key_file: Path, keys: Mapping[str, str]
+) -> list[Connection]:
+    return [
+        Connection(
+            name=address,
+            address=address,
+            port=options.port,
+            user=options.user,
+            private_key_file=key_file,
+            host_key=keys[address],
+        )
+        for address in addresses
+    ]
 
 
 def _stack_key(options: Options) -> Path:
@@ -132,22 +132,6 @@ def _addresses(given: Sequence[str]) -> list[str]:
     if doubles:
         raise InputError(f"{doubles[0]} is given twice: name each machine once")
     return list(given)
-
-
-def _switch(text: str) -> SwitchWish:
-    found = _SWITCH.fullmatch(text)
-    if not found or found["os"] not in LIMITS:
-        raise InputError(
-            f"--switch {text}: write NAME=OS@ADDRESS, where OS is one of {', '.join(LIMITS)}: "
-            "tor1=sonic@192.168.20.5"
-        )
-    user = _USERS.get(found["os"], "admin")
-    return SwitchWish(found["name"], found["os"], found["address"], user)
-
-
-def _keyed(switch: SwitchWish, keys: dict[str, str]) -> SwitchWish:
-    parts = (switch.name, switch.os, switch.address, switch.user)
-    return SwitchWish(*parts, keys[switch.address])
 
 
 def _host_keys(asked: Sequence[tuple[str, int]], options: Options) -> dict[str, str]:
@@ -220,28 +204,3 @@ def _check(text: str) -> None:
         raise InputError(
             f"what was found makes no valid site yet; correct it by the options: {error}"
         ) from error
-
-
-def subnet(text: str) -> IPv4Network:
-    """Return a subnet given as an option."""
-    try:
-        return IPv4Network(text)
-    except ValueError:
-        raise InputError(
-            f"--fabric-subnet {text}: write an unused subnet such as 10.78.0.0/24"
-        ) from None
-
-
-def key_file(text: str | None) -> Path | None:
-    """Return the private key given as an option.
-
-    Raises:
-        InputError: there is no such file.
-
-    """
-    if text is None:
-        return None
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - a ~ that a shell left, as in --key=~/x
-    if not path.is_file():
-        raise InputError(f"--key {text}: there is no such file; name a private key")
-    return path

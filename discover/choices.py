@@ -19,6 +19,8 @@ _NAMES = (
     (r"B200", "b200"),
 )
 _NODE_NAME_MAX = 12
+_VIRTUAL = {"veth", "virtio_net"}
+"""Cards of containers and of virtual machines, which have no PCI address of their own."""
 
 
 def fabric_nic(machine: Machine) -> Nic | None:
@@ -28,7 +30,9 @@ def fabric_nic(machine: Machine) -> Nic | None:
     free = [
         nic
         for nic in machine.nics
-        if nic is not management and nic.name != machine.default_route and nic.pci is not None
+        if nic is not management
+        and nic.name != machine.default_route
+        and (nic.pci is not None or nic.driver in _VIRTUAL)
     ]
 
     def worth(nic: Nic) -> tuple[bool, bool, bool, int]:

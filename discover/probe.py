@@ -1,6 +1,7 @@
 """What is asked of a machine: one script for sh that only reads, and its answer cut in sections.
 
-Every question may go unanswered: a tool that is missing leaves its section empty.
+Every question may go unanswered: a tool that is missing leaves its section empty. A card is what
+has a device behind it; in a container, such as a twin's host, a veth that no bridge holds.
 """
 
 MARK = "@@rackform "
@@ -9,6 +10,10 @@ SCRIPT = r"""
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin
 sys=${RACKFORM_SYS:-/sys}
 s() { printf '\n@@rackform %s\n' "$1"; }
+card() { [ -e "$1/device" ] || { [ -e /run/systemd/container ] &&
+  [ ! -e "$1/master" ] && ip -d link show dev "$(basename "$1")" | grep -qw veth; }; }
+driver() { [ -e "$1/device" ] || { echo veth; return; }
+  basename "$(readlink -f "$1/device/driver")"; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi 2>/dev/null; }
 read_() { cat "$1" 2>/dev/null || true; }
 {
@@ -32,10 +37,10 @@ s smi; nvidia-smi -q -x
 s topology; nvidia-smi topo -m
 s addresses; ip -j address
 s route; ip -j route show default
-s nics; for d in "$sys"/class/net/*; do [ -e "$d/device" ] || continue
+s nics; for d in "$sys"/class/net/*; do card "$d" || continue
   echo "name=$(basename "$d") speed=$(read_ "$d/speed") type=$(read_ "$d/type")" \
     "pci=$(basename "$(readlink -f "$d/device")")" \
-    "driver=$(basename "$(readlink -f "$d/device/driver")")" \
+    "driver=$(driver "$d")" \
     "numa=$(read_ "$d/device/numa_node") width=$(read_ "$d/device/current_link_width")" \
     "width_max=$(read_ "$d/device/max_link_width")"; done
 s rdma; for d in "$sys"/class/infiniband/*; do [ -e "$d/device" ] || continue
@@ -45,7 +50,7 @@ s lldp; as_root lldpctl -f json0 || networkctl lldp --no-pager
 s disks; lsblk -J -b -d -o NAME,SIZE,TYPE,ROTA,MODEL
 s docker; as_root docker version -f 'version {{.Server.Version}}'
   echo "containers $(as_root docker ps -q | wc -l)"; [ -d /snap/docker ] && echo snap
-s holders; for d in "$sys"/class/net/*; do [ -e "$d/device" ] || continue; n=$(basename "$d")
+s holders; for d in "$sys"/class/net/*; do card "$d" || continue; n=$(basename "$d")
   as_root grep -lsE "^[[:space:]]*(auto|allow-[a-z]+|iface)[[:space:]].*\b$n\b" \
     /etc/network/interfaces /etc/network/interfaces.d/* | sed "s|^|$n |"
   as_root grep -lsE "^[[:space:]]+$n:" /etc/netplan/*.yaml | sed "s|^|$n |"; done
@@ -66,4 +71,4 @@ def sections(text: str) -> dict[str, str]:
             lines = found.setdefault(line.removeprefix(MARK).strip(), [])
         else:
             lines.append(line)
-    return {name: "\n".join(body).strip() for name, body in found.items()}
+    return {name: "\n".join(body).strip("\n") for name, body in found.items()}

@@ -265,9 +265,16 @@ def model_names() -> tuple[str, ...]:
     return tuple(_models())
 
 
+def checkpoints() -> Mapping[str, str]:
+    """Return the checkpoint that each entry was read from, ORG/NAME → the model, largest first."""
+    by_size = sorted(_models().values(), key=lambda model: model.parameters, reverse=True)
+    return {_Notes.model_validate(_table()[each.name]).origin: each.name for each in by_size}
+
+
 class _Notes(BaseModel):
     """What an entry tells beside the architecture."""
 
+    origin: str = Field(alias="from")
     also: tuple[str, ...] = ()
 
 

@@ -32,12 +32,26 @@ def discover(
         str | None, typer.Option(help="the head: one without GPUs, else the first")
     ] = None,
     controller: Annotated[str | None, typer.Option(help="this machine's address")] = None,
-    fabric_subnet: Annotated[str, typer.Option(help="an unused subnet")] = "10.78.0.0/24",
+    fabric_subnet: Annotated[
+        str | None, typer.Option(help="the cards' own, else 10.78.0.0/24, if not given")
+    ] = None,
     mtu: Annotated[int, typer.Option(help="MTU of the fabric, in bytes")] = 9000,
-    model: Annotated[str | None, typer.Option(help="hf:ORG/NAME, pypi:… or file:PATH")] = None,
+    gbit_s: Annotated[
+        float | None, typer.Option(help="speed of the fabric's links; the slowest found")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="hf:ORG/NAME, pypi:… or file:PATH; the planner's proposal if not given"),
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="the model's commit or sha256")] = None,
     switch: Annotated[
         list[str] | None, typer.Option(help="NAME=OS@ADDRESS of a switch to manage")
+    ] = None,
+    cable: Annotated[
+        list[str] | None, typer.Option(help="SWITCH.PORT=NODE, where LLDP does not tell")
+    ] = None,
+    circuit: Annotated[
+        list[str] | None, typer.Option(help="NAME=VOLTSxAMPS[:NODE,NODE] that feeds these, or all")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="another file to write")] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
@@ -45,7 +59,8 @@ def discover(
 ) -> None:
     """Look at bare machines over SSH, tell what is found, and write a stack for them."""
     from cli import discover as work
-    from discover.stackfile import DEFAULT_MODEL, EXAMPLE_REVISION, Wishes
+    from cli import discover_options as given
+    from discover.wishes import EXAMPLE_REVISION, Wishes
 
     wishes = Wishes(
         name=name,
@@ -53,10 +68,14 @@ def discover(
         port=port,
         head=head,
         controller=controller,
-        fabric_subnet=work.subnet(fabric_subnet),
+        fabric_subnet=given.subnet(fabric_subnet),
         mtu_bytes=mtu,
-        model=model or DEFAULT_MODEL,
+        gbit_s=gbit_s,
+        model=model,
         revision=revision or EXAMPLE_REVISION,
+        switches=[given.switch(text) for text in switch or []],
+        cables=[given.cable(text) for text in cable or []],
+        circuits=[given.circuit(text) for text in circuit or []],
     )
     report = work.discover(
         work.Options(
@@ -64,11 +83,10 @@ def discover(
             name=name,
             user=user,
             port=port,
-            key=work.key_file(key),
+            key=given.key_file(key),
             accepted=accept or [],
             accept_all=accept_all,
             wishes=wishes,
-            switches=switch or [],
             output=output,
             force=force,
         )

@@ -31,16 +31,20 @@ LinkLocalAddressing=no
 class Lab:
     """Two small hosts on one switch."""
 
-    def __init__(self, state: Path, variant: str = "default") -> None:
+    def __init__(self, state: Path, *variants: str) -> None:
         self.twin = Twin(state, store_dir())
         self.key = controller_key(state / "test")
-        self.base_digest = builder.build("node", variant, store_dir(), print).digest
+        first, *rest = variants or ("default",)
+        self.base_digests = {
+            name: builder.build("node", variant, store_dir(), print).digest
+            for name, variant in zip(FABRIC, [first, *(rest or [first])], strict=True)
+        }
 
     def node(self, name: str, last: int, port: str) -> NodeSpec:
         return NodeSpec(
             site="test",
             name=name,
-            base_digest=self.base_digest,
+            base_digest=self.base_digests[name],
             address=f"10.76.0.{last}/24",
             cables={"fab0": f"tor.{port}"},
             memory_gib=1,
@@ -101,9 +105,15 @@ class Lab:
 
 
 @contextlib.contextmanager
-def claimed(state: Path, variant: str = "default") -> Iterator[Lab]:
-    """Give the twin to the block, then remove it; skip the tests where another one is there."""
-    made = Lab(state, variant)
+def claimed(state: Path, *variants: str) -> Iterator[Lab]:
+    """Give the twin to the block, then remove it; skip the tests where another one is there.
+
+    Args:
+        state: where it is kept.
+        variants: of the node image: of both hosts, or of the one and the other.
+
+    """
+    made = Lab(state, *variants)
     try:
         twins.claim(made.twin, ROOT)
     except RackformError as error:

@@ -166,7 +166,14 @@ def test_nothing_that_a_tool_might_print_breaks_a_reader(text: str) -> None:
 @given(st.dictionaries(st.sampled_from(["smi", "os"]), st.text("ab\n @", max_size=20)))
 def test_an_answer_is_cut_where_it_is_marked(parts: dict[str, str]) -> None:
     text = "".join(f"\n{MARK}{name}\n{body}\n" for name, body in parts.items())
-    assert sections(text) == {name: "\n".join(b.splitlines()).strip() for name, b in parts.items()}
+    assert sections(text) == {
+        name: "\n".join(body.splitlines()).strip("\n") for name, body in parts.items()
+    }
+
+
+def test_a_matrix_keeps_the_tab_that_its_heading_begins_with() -> None:
+    (told,) = sections(f"{MARK}topology\n{WITH_NICS}").values()
+    assert topology(told).gpus == ("GPU0", "GPU1")
 
 
 def test_a_whole_machine_is_read() -> None:

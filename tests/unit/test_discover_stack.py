@@ -1,32 +1,25 @@
-"""From what was found to findings and a stack file, and the whole command over SSH."""
+"""From what was found to findings, a picture and a stack file."""
 
-import json
 import re
-import shlex
-import subprocess
 from dataclasses import replace
-from pathlib import Path
+from ipaddress import IPv4Network
 
 import pytest
 import yaml
 
-import cli.discover as work
-from discover import probe
-from discover.ask import ask
 from discover.findings import findings
-from discover.hostkeys import HostKey, shown
 from discover.model import Machine
 from discover.picture import picture
-from discover.stackfile import SwitchWish, Wishes, stack_file
-from remote.connection import Connection
-from remote.errors import RackformError
+from discover.proposal import FALLBACK
+from discover.stackfile import stack_file
+from discover.wishes import CableWish, CircuitWish, SwitchWish, Wishes
+from planner.architecture import checkpoints
+from planner.decide import decide
 from stack.errors import InputError
 from stack.load import load_site
 from stack.schema import Rdma, Site
-from tests.unit.loopback_ssh import Loopback, serving
 from tests.unit.site_examples import HOST_KEY as KEY
 from tests.unit.test_discover_parsers import (
-    FIXTURES,
     NEW_LLDP,
     OLD_LLDP,
     WITH_NICS,
@@ -45,6 +38,20 @@ def second(**parts: str) -> Machine:
 
 def texts(*machines: Machine) -> list[str]:
     return [f"{found.severity} {found.text}" for found in findings(machines)]
+
+
+def addressed(machine: Machine, *addresses: str) -> Machine:
+    """Return a machine whose card for the fabric has addresses."""
+    management, fabric = machine.nics
+    own = fabric.model_copy(update={"addresses": addresses})
+    return machine.model_copy(update={"nics": (management, own)})
+
+
+def unlinked(machine: Machine) -> Machine:
+    """Return a machine whose card for the fabric has no link."""
+    management, fabric = machine.nics
+    own = fabric.model_copy(update={"up": False, "speed_mbit_s": None})
+    return machine.model_copy(update={"nics": (management, own)})
 
 
 def test_two_equal_machines_that_are_well_have_no_problem() -> None:
@@ -162,8 +169,8 @@ def test_the_stack_file_is_a_valid_site_whose_choices_are_explained() -> None:
     assert (node.gpus.model, node.gpus.count, node.gpus.link) == ("h200", 2, "nvlink4")
     assert str(found.management.subnet) == "192.168.20.0/24"
     assert found.fabric.link.rdma is Rdma.ROCE
-    assert "every worker's card has it" in text
-    assert "Found: gpu1 1500, gpu2 1500" in text
+    assert "rdma: roce # every worker has it" in text
+    assert "mtu_bytes: 9000 # now: gpu1 1500, gpu2 1500" in text
 
 
 def test_a_switch_that_lldp_hears_gets_its_ports() -> None:
@@ -176,6 +183,100 @@ def test_a_switch_that_lldp_hears_gets_its_ports() -> None:
     assert found.switches["tor1"].ports == {"Ethernet0": "gpu1.ens1f0", "Ethernet4": "gpu2.ens1f0"}
 
 
+def test_ports_that_lldp_does_not_tell_are_given_by_options_and_missed_otherwise() -> None:
+    switch = SwitchWish("tor1", "sonic", "192.168.20.5", host_key=KEY)
+    machines = [a_machine(), second(lldp=NEW_LLDP.format("Ethernet4"))]
+    cable = CableWish("tor1", "Ethernet0", "192.168.20.11")
+    text = stack_file(machines, wishes(switches=[switch], cables=[cable]))
+    assert "Ethernet0: gpu1.ens1f0 # by --cable" in text
+    assert "Ethernet4: gpu2.ens1f0 # heard by LLDP" in text
+
+    with pytest.raises(InputError, match=r"hears nothing .* by --cable tor1\.PORT=gpu1"):
+        stack_file([a_machine()], wishes(switches=[switch]))
+    other = replace(switch, name="rack9")
+    with pytest.raises(InputError, match=r"it hears gpu2: tor1 Ethernet4"):
+        stack_file(machines, wishes(switches=[other]))
+    with pytest.raises(InputError, match=r"names w9, which is none of the nodes"):
+        stack_file(machines, wishes(switches=[switch], cables=[replace(cable, node="w9")]))
+    with pytest.raises(InputError, match=r"no --switch is named tor1"):
+        stack_file(machines, wishes(switches=[other], cables=[cable]))
+
+
+def test_circuits_are_written_at_the_nodes_that_they_feed() -> None:
+    machines = [a_machine(), second()]
+    both = [CircuitWish("a", 240, 20, ["gpu1"]), CircuitWish("b", 230, 16, ["192.168.20.12"])]
+    found = site(stack_file(machines, wishes(circuits=both)))
+    assert (found.nodes["gpu1"].circuit, found.nodes["gpu2"].circuit) == ("a", "b")
+    assert (found.power.circuits["b"].volts, found.power.circuits["b"].amps) == (230, 16)
+    with pytest.raises(InputError, match="gpu1 is fed by a and a, but a node has one circuit"):
+        stack_file(machines, wishes(circuits=[both[0], both[0]]))
+
+
+def test_the_subnet_of_the_cards_is_kept_and_the_next_free_address_is_given() -> None:
+    has = [addressed(a_machine(), "10.9.0.12/24"), addressed(second(), "10.9.0.40/24")]
+    found = site(stack_file(has, wishes()))
+    assert str(found.fabric.subnet) == "10.9.0.0/24"
+    assert str(found.nodes["gpu1"].fabric_address) == "10.9.0.12"
+
+    one = [a_machine(), addressed(second(), "10.78.0.11/24", "169.254.1.1/16")]
+    text = stack_file(one, wishes())
+    assert "subnet: 10.78.0.0/24 # ASSUMED" in text
+    assert str(site(text).nodes["gpu1"].fabric_address) == "10.78.0.12"
+    assert str(site(text).nodes["gpu2"].fabric_address) == "10.78.0.11"
+
+
+def test_what_no_machine_tells_is_marked_as_assumed() -> None:
+    text = stack_file([unlinked(a_machine()), unlinked(second())], wishes())
+    marked = [line for line in text.splitlines() if line.lstrip().find("ASSUMED") >= 0]
+    told = " ".join(marked)
+    assert "gbit_s: 100" in told
+    assert "subnet: 10.78.0.0/24" in told
+    assert "write the commit" in told
+    sure_of = wishes(gbit_s=25, fabric_subnet=IPv4Network("10.5.0.0/24"), revision="a" * 40)
+    sure = stack_file([unlinked(a_machine()), unlinked(second())], sure_of)
+    assert sure.count("ASSUMED") == 1, "only the line that explains the word"
+    assert site(sure).fabric.link.gbit_s == 25
+
+
+def test_the_planner_proposes_the_largest_model_that_is_fast_enough() -> None:
+    text = stack_file([a_machine(), second()], wishes())
+    found = site(text)
+    assert "The planner's proposal: of the models that it knows, the largest" in text
+    (decision,) = decide(found)[1]
+    chosen = decision.choice.chosen if decision.choice else None
+    assert chosen
+    assert chosen.prediction.tpot_ms <= 50
+    known = list(checkpoints())
+    larger = known[: known.index(found.models["chat"].source.removeprefix("hf:"))]
+    for name in larger:
+        model = found.models["chat"].model_copy(update={"source": f"hf:{name}"})
+        (other,) = decide(found.model_copy(update={"models": {"chat": model}}))[1]
+        best = other.choice.chosen if other.choice else None
+        assert best is None or best.prediction.tpot_ms > 50, name
+
+
+def test_a_chosen_model_stays_with_the_plans_word_on_it() -> None:
+    source = "hf:meta-llama/Llama-3.1-405B-Instruct"
+    text = stack_file([a_machine(), second()], wishes(model=source))
+    assert site(text).models["chat"].source == source
+    assert "# The plan refuses it: models.chat: llama-3.1-405b in bf16" in text
+
+
+def test_gpus_that_the_planner_does_not_know_get_an_example() -> None:
+    unknown = recorded("h200-x2-smi.xml").replace("NVIDIA H200", "NVIDIA GeForce GTX 1234")
+    text = stack_file([a_machine(smi=unknown), second(smi=unknown)], wishes())
+    assert "An example: the planner can't propose a model for GPUs that it doesn't know." in text
+    assert site(text).models["chat"].source == FALLBACK
+
+
+def test_a_virtual_machines_card_can_carry_the_fabric() -> None:
+    nics = answered()["nics"].replace(
+        "pci=0000:17:00.0 driver=mlx5_core", "pci=virtio1 driver=virtio_net"
+    )
+    found = site(stack_file([a_machine(nics=nics, rdma="")], wishes()))
+    assert found.nodes["gpu1"].interface == "ens1f0"
+
+
 def test_a_machine_without_gpus_is_the_head_and_a_second_one_is_left_out() -> None:
     bare = {"smi": "", "topology": ""}
     found = site(stack_file([a_machine(), second(**bare)], wishes()))
@@ -185,116 +286,3 @@ def test_a_machine_without_gpus_is_the_head_and_a_second_one_is_left_out() -> No
         stack_file([second(**bare)], wishes())
     with pytest.raises(InputError, match=r"--head w9 is none of the machines"):
         stack_file([a_machine()], wishes(head="w9"))
-
-
-def asked(output: Path) -> work.Options:
-    return work.Options(
-        addresses=["192.168.20.11"],
-        name="found",
-        user="rack",
-        port=22,
-        key=None,
-        accepted=[],
-        accept_all=False,
-        wishes=wishes(),
-        switches=[],
-        output=output,
-        force=False,
-    )
-
-
-def stand_in(folder: Path) -> str:
-    """Return the probe with a stand-in nvidia-smi on its PATH, which replays what was recorded."""
-    tool = folder / "nvidia-smi"
-    tool.write_text(
-        "#!/bin/sh\n"
-        f"cd {shlex.quote(str(FIXTURES))}\n"
-        'case "$*" in "-q -x") cat h200-x2-smi.xml;;\n'
-        '"topo -m") cat h200-x2-topology.txt;; *) exit 1;; esac\n'
-    )
-    tool.chmod(0o755)
-    return f"PATH={folder}:$PATH; export PATH\n{probe.SCRIPT}"
-
-
-def connection(loopback: Loopback, folder: Path) -> Connection:
-    key = folder / "id"
-    key.write_text(loopback.private_key())
-    key.chmod(0o600)
-    return Connection(
-        name="127.0.0.1",
-        address="127.0.0.1",
-        port=loopback.port,
-        user="rack",
-        private_key_file=key,
-        host_key=loopback.public_host_key,
-    )
-
-
-def test_this_very_machine_is_asked_over_ssh_and_nvidia_smi_replays_a_recording(
-    tmp_path: Path,
-) -> None:
-    with serving() as loopback:
-        found = ask(connection(loopback, tmp_path), stand_in(tmp_path))
-    kernel = subprocess.run(["uname", "-r"], capture_output=True, text=True, check=True).stdout
-    assert found.kernel == kernel.strip()
-    assert [gpu.name for gpu in found.gpus] == ["NVIDIA H200", "NVIDIA H200"]
-    assert found.memory_gib > 0
-    assert abs(found.clock_off_s) < 5
-
-
-def test_the_probe_changes_nothing() -> None:
-    words = set(re.findall(r"[a-z-]+", probe.SCRIPT))
-    assert not words & {"rm", "mv", "cp", "tee", "install", "mkdir", "touch", "modprobe", "ln"}
-    assert re.findall(r">+\s*(\S+)", probe.SCRIPT.replace("2>/dev/null", "")) == []
-
-
-def test_a_host_key_is_pinned_only_by_its_fingerprint_or_a_person(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with serving() as loopback:
-        key = shown("127.0.0.1", loopback.port)
-    options = asked(tmp_path / "x")
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
-    with pytest.raises(InputError, match=re.escape(f"add --accept-host-key {key.fingerprint}")):
-        work._accepted(key, None, options)
-    accepting = replace(options, accepted=[key.fingerprint])
-    assert work._accepted(key, None, accepting) == loopback.public_host_key
-    with pytest.raises(InputError, match="but stack found pins another"):
-        work._accepted(key, KEY, accepting)
-
-
-@pytest.mark.parametrize(
-    ("addresses", "said"),
-    [(["gpu1"], "'gpu1' is no IPv4 address"), (["10.0.0.1", "10.0.0.1"], "given twice")],
-)
-def test_wrong_addresses_are_refused(addresses: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=re.escape(said)):
-        work._addresses(addresses)
-
-
-def test_a_wrong_switch_option_is_refused_with_an_example() -> None:
-    with pytest.raises(InputError, match=r"tor1=sonic@192\.168\.20\.5"):
-        work._switch("tor1=junos@10.0.0.1")
-
-
-def test_a_machine_without_a_shell_is_told(tmp_path: Path) -> None:
-    with (
-        serving() as loopback,
-        pytest.raises(RackformError, match="runs no command for user rack"),
-    ):
-        ask(connection(loopback, tmp_path), "echo This account is currently not available. >&2")
-
-
-def test_the_whole_command_writes_a_stack_and_will_not_overwrite_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(work, "ask_all", lambda _: [a_machine()])
-    monkeypatch.setattr(work, "shown", lambda address, _: HostKey(address, KEY))
-    monkeypatch.setattr(work, "_own_address", lambda _: "192.168.20.2")
-    path, key = tmp_path / "stack.yaml", tmp_path / "id"
-    options = replace(asked(path), key=key, accept_all=True)
-    report = work.discover(options)
-    assert path.read_text() == report.stack_file
-    assert json.loads(report.model_dump_json())["host_keys"] == {"192.168.20.11": KEY}
-    with pytest.raises(InputError, match="overwrite by --force"):
-        work.discover(options)
