@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from pyinfra_deploys.nvidia_driver.settings import NVSWITCH_HOSTS_FROM, NvidiaDriverSettings
+from stack.driver import AptRepository, Nvidia
 from stack.errors import InputError
-from stack.schema import AptRepository, Gpus, LinkKind, Nvidia, Rdma, Site
+from stack.schema import Gpus, LinkKind, Rdma, Site
 
 _DATAGRAM_MTU_BYTES = 4092
 """The largest MTU of IP over InfiniBand in datagram mode."""

