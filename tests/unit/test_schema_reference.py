@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,19 +12,21 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from stack import schema, services
 from stack.paths import ROOT
 from stack.reference import generated, json_schema
 from stack.schema import Site
 from stack.settings import Settings
 from tests.unit.site_examples import example, real
 
+
+def _below(model: type[Settings]) -> Iterator[type[Settings]]:
+    for each in model.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
 MODELS = sorted(
-    (
-        each
-        for each in {**vars(schema), **vars(services)}.values()
-        if isinstance(each, type) and issubclass(each, Settings)
-    ),
+    {each for each in _below(Settings) if each.__module__.startswith("stack.")},
     key=lambda model: model.__name__,
 )
 
