@@ -12,6 +12,7 @@ from pulumi_command import local, remote
 from components.hardware import nvidia_driver
 from components.resources import HostState, plain
 from planner.models import Plan
+from remote import keys
 from remote.connection import Connection
 from remote.end_boot import END_BOOT
 from stack.errors import InputError
@@ -163,6 +164,8 @@ def has_spare(plan: Plan, node: str) -> bool:
 def _ssh(connection: Connection) -> remote.ConnectionArgs:
     """Return the same endpoint, with the same pinned key, as the command package wants it.
 
+    A key with a passphrase is left to the SSH agent, which is asked where no key is given.
+
     Raises:
         InputError: the private key can't be read.
 
@@ -175,11 +178,12 @@ def _ssh(connection: Connection) -> remote.ConnectionArgs:
             f"{connection.name} could not be rebooted by it; set ssh.private_key_file to one that "
             "can"
         ) from error
+    found = keys.parse(key)
     return remote.ConnectionArgs(
         host=connection.address,
         port=connection.port,
         user=connection.user,
-        private_key=Output.secret(key),
+        private_key=None if found and found.locked else Output.secret(key),
         host_key=connection.host_key,
     )
 

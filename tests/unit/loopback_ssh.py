@@ -17,6 +17,13 @@ def new_key() -> asyncssh.SSHKey:
     return asyncssh.generate_private_key("ssh-ed25519")
 
 
+def locked_text(key: asyncssh.SSHKey, passphrase: str | None = PASSWORD) -> str:
+    """Return a private key's file, with a passphrase unless that is None."""
+    # The fewest rounds that a key may have: their number is no part of what is tested.
+    text = key.export_private_key("openssh", passphrase, rounds=1, ignore_few_rounds=True)
+    return text.decode()
+
+
 class _Server(asyncssh.SSHServer):
     def __init__(self, loopback: "Loopback") -> None:
         self._loopback = loopback
@@ -66,11 +73,7 @@ class Loopback:
         return self.host_key.export_public_key().decode().strip()
 
     def private_key(self, passphrase: str | None = None) -> str:
-        # The fewest rounds that a key may have: their number is no part of what is tested.
-        key = self.user_key.export_private_key(
-            "openssh", passphrase, rounds=1, ignore_few_rounds=True
-        )
-        return key.decode()
+        return locked_text(self.user_key, passphrase)
 
 
 async def _run(process: "asyncssh.SSHServerProcess[bytes]") -> None:
