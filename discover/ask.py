@@ -23,6 +23,7 @@ def ask(connection: Connection, script: str = SCRIPT) -> Machine:
         RackformError: it has no shell that runs the questions.
 
     """
+    ssh.run(connection, ["true"], timeout_s=TIMEOUT_S, check=False)  # its time is not the clock's
     before = time.time()
     done = ssh.run(connection, script, timeout_s=TIMEOUT_S, check=False)
     told = sections(done.stdout)
@@ -37,6 +38,22 @@ def ask(connection: Connection, script: str = SCRIPT) -> Machine:
 
 
 def ask_all(connections: Sequence[Connection]) -> list[Machine]:
-    """Return what each machine tells, in the same order; the first error ends it."""
+    """Return what each machine tells, in the same order.
+
+    Raises:
+        RackformError: with a sentence for each that tells nothing.
+
+    """
     with ThreadPoolExecutor(_MOST_AT_A_TIME) as pool:
-        return list(pool.map(ask, connections))
+        answers = list(pool.map(_asked, connections))
+    errors = [each for each in answers if isinstance(each, RackformError)]
+    if errors:
+        raise RackformError("\n".join(map(str, errors)))
+    return [each for each in answers if isinstance(each, Machine)]
+
+
+def _asked(connection: Connection) -> Machine | RackformError:
+    try:
+        return ask(connection)
+    except RackformError as error:
+        return error

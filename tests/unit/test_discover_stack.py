@@ -12,12 +12,13 @@ import yaml
 
 import cli.discover as work
 from discover import probe
-from discover.ask import ask
+from discover.ask import ask, ask_all
 from discover.findings import findings
 from discover.hostkeys import HostKey, shown
 from discover.model import Machine
 from discover.picture import picture
 from discover.stackfile import SwitchWish, Wishes, stack_file
+from planner.plan import plan
 from remote.connection import Connection
 from remote.errors import RackformError
 from stack.errors import InputError
@@ -25,6 +26,7 @@ from stack.load import load_site
 from stack.schema import Rdma, Site
 from tests.unit.loopback_ssh import Loopback, serving
 from tests.unit.site_examples import HOST_KEY as KEY
+from tests.unit.site_examples import host_key
 from tests.unit.test_discover_parsers import (
     FIXTURES,
     NEW_LLDP,
@@ -66,9 +68,13 @@ def narrow(width: int, gpu: int = 1) -> str:
         ({"run-file": "/usr/bin/nvidia-uninstall"}, "came from a .run file"),
         ({"held": "linux-image-amd64"}, "linux-image-amd64 is held"),
         ({"os": 'ID=arch\nPRETTY_NAME="Arch Linux"'}, "it runs Arch Linux, but Debian 12"),
-        ({"sudo": ""}, "sudo asks for a password"),
+        (
+            {"user": "rack", "sudo": "sudo: a password is required"},
+            "sudo asks user rack for a password, and nobody is there to type it: write 'rack ALL=",
+        ),
         ({"root": "ro,relatime"}, "its root is mounted read-only"),
-        ({"clock": "1000600.0"}, "its clock is +600 s off"),
+        ({"clock": "1000600.0"}, "its clock is 600 s ahead of this machine's"),
+        ({"clock": "999400.0"}, "its clock is 600 s behind this machine's"),
         ({"acs": "6"}, "6 PCIe bridges redirect peer traffic (ACS)"),
         ({"rdma": ""}, "ens1f0 has no RDMA"),
         ({"nics": answered()["nics"].replace("width=16", "width=8")}, "(0000:17:00.0) runs at x8"),
@@ -122,6 +128,21 @@ def test_what_differs_between_machines_is_found() -> None:
     )
 
 
+def test_a_gpu_that_the_catalogue_lacks_works_and_the_gap_is_named() -> None:
+    smi = recorded("h200-x2-smi.xml").replace("NVIDIA H200", "NVIDIA GeForce RTX 9090 Ti")
+    found = site(stack_file([a_machine(smi=smi)], wishes()))
+    gpus = found.nodes["gpu1"].gpus
+    assert gpus
+    assert gpus.model == "rtx-9090-ti"
+    (gap,) = work._unknown(found)
+    assert gap.machine == "gpu1"
+    assert gap.text.startswith("GPU 'rtx-9090-ti' is not in the planner's catalogue")
+    assert "it serves all the same" in gap.text
+    planned = plan(found)
+    assert (planned.models[0].tensor, planned.expected_gpus) == (2, 2)
+    assert any("rtx-9090-ti" in line for line in planned.warnings())
+
+
 def test_one_machine_at_two_addresses_is_found() -> None:
     twice = second(**{"machine-id": "1" * 32})
     assert any(
@@ -145,7 +166,7 @@ def site(text: str) -> Site:
 
 
 def wishes(**more: object) -> Wishes:
-    keys = {"192.168.20.11": KEY, "192.168.20.12": KEY, "192.168.20.5": KEY}
+    keys = {"192.168.20.11": KEY, "192.168.20.12": host_key("n2"), "192.168.20.5": host_key("tor")}
     return Wishes(name="mine", controller="192.168.20.2", host_keys=keys, **more)  # type: ignore[arg-type]  # of its fields
 
 
@@ -245,7 +266,7 @@ def test_this_very_machine_is_asked_over_ssh_and_nvidia_smi_replays_a_recording(
 def test_the_probe_changes_nothing() -> None:
     words = set(re.findall(r"[a-z-]+", probe.SCRIPT))
     assert not words & {"rm", "mv", "cp", "tee", "install", "mkdir", "touch", "modprobe", "ln"}
-    assert re.findall(r">+\s*(\S+)", probe.SCRIPT.replace("2>/dev/null", "")) == []
+    assert set(re.findall(r">+\s*([^\s;]+)", probe.SCRIPT)) == {"/dev/null", "&1"}
 
 
 def test_a_host_key_is_pinned_only_by_its_fingerprint_or_a_person(
@@ -270,6 +291,28 @@ def test_a_host_key_is_pinned_only_by_its_fingerprint_or_a_person(
 def test_wrong_addresses_are_refused(addresses: list[str], said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         work._addresses(addresses)
+
+
+def test_two_addresses_with_one_host_key_are_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(work, "shown", lambda address, _: HostKey(address, KEY))
+    monkeypatch.setattr(work, "ask_all", lambda _: pytest.fail("a machine was asked"))
+    addresses = ["192.168.20.11", "192.168.20.12"]
+    options = replace(asked(tmp_path / "x"), addresses=addresses, key=tmp_path, accept_all=True)
+    with pytest.raises(InputError, match=r"20\.11 and 192\.168\.20\.12 show the same host key"):
+        work.discover(options)
+
+
+def test_every_machine_that_tells_nothing_is_named() -> None:
+    def lost(last: int) -> Connection:
+        return Connection(
+            name=f"n{last}", address="127.0.0.1", port=1, private_key_file=Path("/k"), host_key=KEY
+        )
+
+    with pytest.raises(RackformError) as error:
+        ask_all([lost(1), lost(2)])
+    assert [line[:2] for line in str(error.value).splitlines()] == ["n1", "n2"]
 
 
 def test_a_wrong_switch_option_is_refused_with_an_example() -> None:
