@@ -9,7 +9,8 @@ from discover.model import Machine
 from discover.probe import SCRIPT, sections
 from remote import ssh
 from remote.connection import Connection
-from remote.errors import RackformError
+from remote.errors import LoginRefused, OtherHostKey, RackformError
+from stack.errors import InputError
 
 TIMEOUT_S = 120
 _MOST_AT_A_TIME = 16
@@ -41,14 +42,16 @@ def ask_all(connections: Sequence[Connection]) -> list[Machine]:
     """Return what each machine tells, in the same order.
 
     Raises:
-        RackformError: with a sentence for each that tells nothing.
+        InputError: all that tell nothing show another host key, or don't take the user or the key.
+        RackformError: else, with a sentence for each that tells nothing.
 
     """
     with ThreadPoolExecutor(_MOST_AT_A_TIME) as pool:
         answers = list(pool.map(_asked, connections))
     errors = [each for each in answers if isinstance(each, RackformError)]
     if errors:
-        raise RackformError("\n".join(map(str, errors)))
+        wrong = all(isinstance(each, LoginRefused | OtherHostKey) for each in errors)
+        raise (InputError if wrong else RackformError)("\n".join(map(str, errors)))
     return [each for each in answers if isinstance(each, Machine)]
 
 
