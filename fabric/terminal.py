@@ -19,7 +19,7 @@ from paramiko.ssh_exception import BadHostKeyException, SSHException
 from fabric.trial import TrialSwitch
 from remote import keys
 from remote.connection import Connection
-from remote.errors import OtherHostKey, RackformError, Unreachable
+from remote.errors import LoginRefused, OtherHostKey, RackformError, Unreachable
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -91,7 +91,7 @@ def reaching(connection: Connection, system: str) -> Iterator[None]:
             f"without a password ({str(error).strip().splitlines()[0]}): see to both"
         ) from error
     except NetmikoAuthenticationException as error:
-        raise Unreachable(
+        raise LoginRefused(
             f"{where} refuses user {connection.user} with the key {connection.private_key_file}: "
             "add the key's public half to the switch, or name the right one"
         ) from error

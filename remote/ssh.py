@@ -30,7 +30,7 @@ _OTHER_KEY = re.compile(
     r"Host key verification failed|HOST IDENTIFICATION HAS CHANGED|host key error|No host key for"
 )
 _REFUSED = re.compile(
-    r"Permission denied|Authentication (?:error|failed)|Too many authentication failures"
+    r"Permission denied \(|Authentication (?:error|failed)|Too many authentication failures"
 )
 
 _opening: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)

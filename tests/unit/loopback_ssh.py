@@ -3,9 +3,11 @@
 import asyncio
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import asyncssh
 
@@ -120,3 +122,38 @@ def serving() -> Iterator[Loopback]:
         loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An SSH agent that runs; it takes keys whose passphrase is the tests' password."""
+
+    socket: Path
+    ask: Path
+
+    def add(self, key: Path) -> None:
+        told = {"SSH_AUTH_SOCK": str(self.socket), "SSH_ASKPASS": str(self.ask)}
+        subprocess.run(
+            ["ssh-add", key],
+            env={**told, "SSH_ASKPASS_REQUIRE": "force", "PATH": "/usr/bin:/bin"},
+            check=True,
+            capture_output=True,
+            timeout=10,
+        )
+
+
+@contextmanager
+def ssh_agent(folder: Path) -> Iterator[Agent]:
+    """Run an SSH agent until the block ends."""
+    agent = Agent(folder / "agent", folder / "ask")
+    agent.ask.write_text(f"#!/bin/sh\necho '{PASSWORD}'\n")
+    agent.ask.chmod(0o700)
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", agent.socket], stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 5
+        while not agent.socket.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        yield agent
+    finally:
+        process.terminate()
+        process.wait(timeout=5)

@@ -1,11 +1,9 @@
 """Bad input about machines: one sentence each, with its remedy, by OpenSSH and by pyinfra alike."""
 
-import os
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncssh
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
@@ -17,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from cli import preflight
+from fabric.open import open_switch
 from pyinfra_deploys.client import HostWorker
 from remote import examine, keys, ssh
 from remote.connection import Connection
@@ -25,8 +24,18 @@ from remote.examine import Examined
 from stack.errors import InputError
 from stack.load import load_site
 from stack.machines import own_key
-from tests.unit.loopback_ssh import USER, Loopback, locked_text, new_key, serving
+from tests.unit.loopback_ssh import (
+    PASSWORD,
+    USER,
+    Agent,
+    Loopback,
+    locked_text,
+    new_key,
+    serving,
+    ssh_agent,
+)
 from tests.unit.site_examples import example, host_key, real
+from tests.unit.switch_twin import running_twin
 
 W1 = Connection(
     name="w1",
@@ -35,7 +44,6 @@ W1 = Connection(
     private_key_file=Path("/k"),
     host_key=host_key("w1"),
 )
-PASSPHRASE = "open sesame"  # noqa: S105 - the test's own
 TORN = """\
 -----BEGIN OPENSSH PRIVATE KEY-----
 b3BlbnNzaC1rZXktdjEAAA==
@@ -78,25 +86,10 @@ def reached(loopback: Loopback, tmp_path: Path) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
-    """Run an SSH agent; give what adds a key with the tests' passphrase to it."""
-    socket = tmp_path / "agent"
-    process = subprocess.Popen(
-        ["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    ask = written(tmp_path / "ask", f"#!/bin/sh\necho '{PASSPHRASE}'\n", 0o700)
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
-    end = time.monotonic() + 5
-    while not socket.exists() and time.monotonic() < end:
-        time.sleep(0.01)
-
-    def add(key: Path) -> None:
-        told = {**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
-        subprocess.run(["ssh-add", key], env=told, check=True, capture_output=True, timeout=10)
-
-    yield add
-    process.terminate()
-    process.wait(timeout=5)
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
+    with ssh_agent(tmp_path) as made:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(made.socket))
+        yield made
 
 
 Way = Callable[[Connection], object]
@@ -138,9 +131,9 @@ def test_another_host_key_than_the_pinned_one_is_told_as_what_it_may_be(
 
 
 def test_a_key_with_a_passphrase_works_by_the_agent_or_is_refused(
-    reached: Connection, loopback: Loopback, agent: Callable[[Path], None], tmp_path: Path
+    reached: Connection, loopback: Loopback, agent: Agent, tmp_path: Path
 ) -> None:
-    file = written(tmp_path / "locked", loopback.private_key(PASSPHRASE))
+    file = written(tmp_path / "locked", loopback.private_key(PASSWORD))
     locked = reached.model_copy(update={"private_key_file": file})
     refused = "has a passphrase, which nobody is there to type, and the SSH agent hasn't it: run"
     with HostWorker() as worker:  # of this agent's environment
@@ -148,10 +141,22 @@ def test_a_key_with_a_passphrase_works_by_the_agent_or_is_refused(
             worker.plan(locked, {})
         with pytest.raises(LoginRefused, match=refused):
             ssh.run(locked, ["true"])
-        agent(file)
+        agent.add(file)
         worker.plan(locked, {})
     ssh.run(locked, ["true"])
     ssh.forget(locked)
+
+
+def test_a_switch_takes_a_key_with_a_passphrase_by_the_agent(agent: Agent, tmp_path: Path) -> None:
+    with running_twin(tmp_path) as twin:
+        plain = twin.connection.private_key_file
+        file = written(tmp_path / "locked", locked_text(asyncssh.read_private_key(plain)))
+        locked = twin.connection.model_copy(update={"private_key_file": file})
+        with pytest.raises(RackformError, match=r"switch tor1: .* has a passphrase"):
+            open_switch("eos", locked)
+        agent.add(file)
+        with open_switch("eos", locked) as switch:
+            assert switch.read().ports
 
 
 def test_what_is_wrong_with_a_key_file_is_told_before_any_machine_is_asked(
@@ -168,7 +173,7 @@ def test_what_is_wrong_with_a_key_file_is_told_before_any_machine_is_asked(
         (written(tmp_path / "torn", TORN), "is no private SSH key"),
         (written(tmp_path / "open", key.export_private_key().decode(), 0o644),
          "has mode 0644, and SSH uses none that others may read: run 'chmod 600"),
-        (written(tmp_path / "locked", locked_text(key, PASSPHRASE)),
+        (written(tmp_path / "locked", locked_text(key, PASSWORD)),
          "no SSH agent runs: run 'eval"),
     ]  # fmt: skip
     for file, said in cases:
@@ -182,12 +187,12 @@ def test_older_kinds_of_keys_are_read_with_the_public_half_beside_them(tmp_path:
     made = generate_private_key(65537, 2048)
     plain = made.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     locked = made.private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSPHRASE.encode())
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(PASSWORD.encode())
     )
     older = made.private_bytes(
         Encoding.PEM,
         PrivateFormat.TraditionalOpenSSL,
-        BestAvailableEncryption(PASSPHRASE.encode()),
+        BestAvailableEncryption(PASSWORD.encode()),
     )
     public = made.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     for text, is_locked in ((plain, False), (locked, True), (older, True)):
