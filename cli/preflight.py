@@ -27,7 +27,8 @@ def examine(stack: str, site: Site) -> None:
     if site.twin:
         return
     own_key(site)
-    reached = declared(site, controller_key(stack_dir(stack)).private_file)
+    key = site.ssh.private_key_file or controller_key(stack_dir(stack)).private_file
+    reached = declared(site, key)
     nodes = {name: reached[name] for name in site.nodes}
     with ThreadPoolExecutor(_MOST_AT_A_TIME) as pool:
         answers = dict(zip(nodes, pool.map(_asked, nodes.values()), strict=True))

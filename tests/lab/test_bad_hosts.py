@@ -18,7 +18,7 @@ from pyinfra_deploys.client import HostWorker
 from remote import ssh
 from remote.connection import Connection
 from remote.errors import LoginRefused, OtherHostKey, RackformError
-from stack.paths import ROOT
+from stack.paths import ROOT, stack_dir
 from tests.lab.appliance import pulumi, rackform
 from tests.unit.site_examples import COMMIT, host_key
 
@@ -174,6 +174,7 @@ def declared(host: Connection) -> Iterator[Path]:
     finally:
         pulumi("stack", "rm", "--yes", "--force", STACK)
         path.unlink(missing_ok=True)
+        shutil.rmtree(stack_dir(STACK), ignore_errors=True)
 
 
 def declare(path: Path, declared: Mapping[str, object]) -> None:
@@ -207,6 +208,31 @@ def test_the_commands_end_with_the_sentence_and_its_status(
     assert discovered.status == 2, discovered.text
     assert "refuses user root" in flat(discovered.err)
     assert "Traceback" not in discovered.text + up.text + preview.text
+
+
+def test_a_preview_and_an_up_fail_where_waiting_would_not_help(
+    host: Connection, declared: Path
+) -> None:
+    good = site(host)
+    ssh.run(host, "mount -o remount,bind,ro /")
+    try:
+        preview = pulumi("preview", "--stack", STACK, "--non-interactive")
+        up = rackform("up", "--stack", STACK)
+    finally:
+        ssh.run(host, "mount -o remount,bind,rw /")
+    assert (preview.status not in {0, 2}, up.status) == (True, 2), preview.text + up.text
+    for said in (preview.text, up.err):
+        assert "a: its root is mounted read-only, so nothing can be changed" in flat(said)
+
+    declare(declared, site(host.model_copy(update={"host_key": host_key("a")})))
+    preview = pulumi("preview", "--stack", STACK, "--non-interactive")
+    up = rackform("up", "--stack", STACK)
+    assert (preview.status not in {0, 2}, up.status) == (True, 2), preview.text + up.text
+    for said in (preview.text, up.err):
+        assert "it shows another host key than the pinned one" in flat(said)
+
+    declare(declared, good)
+    assert pulumi("preview", "--stack", STACK, "--non-interactive").status == 0
 
 
 def test_two_addresses_of_one_machine_are_named_before_it_is_changed(
