@@ -21,10 +21,12 @@ from discover.picture import picture
 from discover.stackfile import stack_file
 from discover.wishes import Wishes
 from lab.keys import controller_key
+from planner.fleet import fleet
 from remote.connection import Connection
 from stack.errors import InputError
 from stack.load import SiteError, load_site, read_stack
 from stack.paths import ROOT, stack_dir
+from stack.schema import Site
 
 _COLOURS = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 SSH_PORT = 22
@@ -74,9 +76,7 @@ def discover(options: Options) -> Report:
     machines = ask_all(_connections(addresses, options, key_file, keys))
     found = findings(machines)
     err.print(escape(picture(machines)))
-    for each in found:
-        err.print(f"[{_COLOURS[each.severity]}]{each.severity}[/] {escape(each.machine)}: "
-                  f"{escape(each.text)}")  # fmt: skip
+    _tell(found)
     wishes = replace(
         options.wishes,
         controller=options.wishes.controller or _own_address(addresses[0]),
@@ -85,12 +85,32 @@ def discover(options: Options) -> Report:
         switches=[replace(each, host_key=keys[each.address]) for each in switches],
     )
     text = stack_file(machines, wishes)
-    _check(text)
+    unknown = _unknown(_check(text))
+    _tell(unknown)
     path.write_text(text, encoding="utf-8")
     err.print(
         f"wrote {path}: look at what it marks ASSUMED, then 'pulumi preview --stack {options.name}'"
     )
-    return Report(machines=tuple(machines), findings=tuple(found), stack_file=text, host_keys=keys)
+    return Report(
+        machines=tuple(machines),
+        findings=(*found, *unknown),
+        stack_file=text,
+        host_keys=keys,
+    )
+
+
+def _tell(found: Sequence[Finding]) -> None:
+    for each in found:
+        err.print(f"[{_COLOURS[each.severity]}]{each.severity}[/] {escape(each.machine)}: "
+                  f"{escape(each.text)}")  # fmt: skip
+
+
+def _unknown(site: Site) -> list[Finding]:
+    """Return what the planner's catalogue lacks: such machines serve, but without a forecast."""
+    return [
+        Finding(severity=Severity.WARNING, machine=nodes, text=why)
+        for nodes, _, why in (each.partition(": ") for each in fleet(site).unknown)
+    ]
 
 
 def _connections(
@@ -137,10 +157,17 @@ def _addresses(given: Sequence[str]) -> list[str]:
 def _host_keys(asked: Sequence[tuple[str, int]], options: Options) -> dict[str, str]:
     """Show every host key; return those that are accepted, by a person or by their fingerprint."""
     pinned = _pinned(options.name)
-    return {
-        address: _accepted(shown(address, port), pinned.get(address), options)
-        for address, port in asked
-    }
+    found: dict[str, str] = {}
+    for address, port in asked:
+        key = _accepted(shown(address, port), pinned.get(address), options)
+        if other := next((each for each in found if found[each] == key), None):
+            raise InputError(
+                f"{other} and {address} show the same host key, so they are one machine, or one is "
+                "a copy of the other: name a machine once, and give a copy keys of its own "
+                "('rm /etc/ssh/ssh_host_*; ssh-keygen -A')"
+            )
+        found[address] = key
+    return found
 
 
 def _accepted(key: HostKey, pinned: str | None, options: Options) -> str:
@@ -190,8 +217,8 @@ def _own_address(towards: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def _check(text: str) -> None:
-    """Refuse to write a file that the next command would refuse.
+def _check(text: str) -> Site:
+    """Return the site of a file; refuse to write one that the next command would refuse.
 
     Raises:
         InputError: with what is wrong, and what to say on the command line.
@@ -199,7 +226,7 @@ def _check(text: str) -> None:
     """
     document = yaml.safe_load(text)
     try:
-        load_site(document["config"]["rackform:site"])
+        return load_site(document["config"]["rackform:site"])
     except SiteError as error:
         raise InputError(
             f"what was found makes no valid site yet; correct it by the options: {error}"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from discover.wishes import CableWish, CircuitWish, SwitchWish
 from fabric.limits import LIMITS
+from remote import keys
+from remote.errors import RackformError
 from stack.errors import InputError
 
 _USERS = {"cumulus": "cumulus"}
@@ -66,12 +68,14 @@ def key_file(text: str | None) -> Path | None:
     """Return the private key given as an option.
 
     Raises:
-        InputError: there is no such file.
+        InputError: it can't be used.
 
     """
     if text is None:
         return None
     path = Path(os.path.expanduser(text))  # noqa: PTH111 - a ~ that a shell left, as in --key=~/x
-    if not path.is_file():
-        raise InputError(f"--key {text}: there is no such file; name a private key")
+    try:
+        keys.ready(path)
+    except RackformError as error:
+        raise InputError(f"--key {text}: {error}") from None
     return path

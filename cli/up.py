@@ -12,6 +12,7 @@ from cli.access import Access, access
 from cli.chat import stream
 from cli.console import err
 from cli.keys import Keys, of
+from cli.preflight import examine
 from cli.progress import Progress
 from cli.pulumi import EngineFailedError, Pulumi
 from cli.recovery import recover
@@ -51,7 +52,7 @@ def bring_up(stack: str, prompt: str, message: str = "") -> Report:
     """Bring the stack up and ask the model.
 
     Raises:
-        InputError: the site is wrong; nothing was touched.
+        InputError: the site or a real machine of it is wrong; nothing was touched.
         RackformError: something failed; running the same again goes on from there.
 
     """
@@ -60,6 +61,7 @@ def bring_up(stack: str, prompt: str, message: str = "") -> Report:
     site = load_site(read_stack(stack))
     plan(site)
     with _timed(seconds, "preparation"):
+        examine(stack, site)
         if site.twin:
             _prepare_twin(Twin(state_dir(), store_dir()))
         recover(stack)

@@ -10,6 +10,7 @@ from planner.plan import plan
 from remote.errors import RackformError
 from stack.doors import host_names
 from stack.load import load_site, read_pins
+from stack.machines import own_key
 from stack.paths import stack_dir
 from stack.schema import Site
 
@@ -24,6 +25,7 @@ def run(config: pulumi.Config, stack: str) -> Appliance:
     try:
         site = load_site(config.get_object("site"))
         planned = plan(site)
+        own_key(site)
         key = controller_key(stack_dir(stack))
         appliance = Appliance(
             site.name,

@@ -13,6 +13,7 @@ from components.hardware import fabric_manager
 from components.machines import Machine
 from components.resources import HostState, plain
 from planner.models import Plan
+from remote import keys
 from remote.connection import Connection
 from remote.end_boot import END_BOOT
 from stack.errors import InputError
@@ -182,6 +183,8 @@ def at_reboot(site: Site, plan: Plan, node: str) -> str:
 def _ssh(node: str, connection: object, private_key_file: Path) -> remote.ConnectionArgs:
     """Return the same endpoint, with the same pinned key, as the command package wants it.
 
+    A key with a passphrase is left to the SSH agent, which is asked where no key is given.
+
     Raises:
         InputError: the private key can't be read.
 
@@ -193,12 +196,13 @@ def _ssh(node: str, connection: object, private_key_file: Path) -> remote.Connec
             f"the private key {private_key_file} can't be read ({error}): "
             f"{node} could not be rebooted by it; set ssh.private_key_file to one that can"
         ) from error
+    parsed = keys.parse(key)
     found = Output.from_input(connection).apply(Connection.model_validate)
     return remote.ConnectionArgs(
         host=found.apply(lambda told: told.address),
         port=found.apply(lambda told: told.port),
         user=found.apply(lambda told: told.user),
-        private_key=Output.secret(key),
+        private_key=None if parsed and parsed.locked else Output.secret(key),
         host_key=found.apply(lambda told: told.host_key),
     )
 

@@ -9,7 +9,8 @@ from discover.model import Machine
 from discover.probe import SCRIPT, sections
 from remote import ssh
 from remote.connection import Connection
-from remote.errors import RackformError
+from remote.errors import LoginRefused, OtherHostKey, RackformError
+from stack.errors import InputError
 
 TIMEOUT_S = 120
 _MOST_AT_A_TIME = 16
@@ -23,6 +24,7 @@ def ask(connection: Connection, script: str = SCRIPT) -> Machine:
         RackformError: it has no shell that runs the questions.
 
     """
+    ssh.run(connection, ["true"], timeout_s=TIMEOUT_S, check=False)  # its time is not the clock's
     before = time.time()
     done = ssh.run(connection, script, timeout_s=TIMEOUT_S, check=False)
     told = sections(done.stdout)
@@ -37,6 +39,24 @@ def ask(connection: Connection, script: str = SCRIPT) -> Machine:
 
 
 def ask_all(connections: Sequence[Connection]) -> list[Machine]:
-    """Return what each machine tells, in the same order; the first error ends it."""
+    """Return what each machine tells, in the same order.
+
+    Raises:
+        InputError: all that tell nothing show another host key, or don't take the user or the key.
+        RackformError: else, with a sentence for each that tells nothing.
+
+    """
     with ThreadPoolExecutor(_MOST_AT_A_TIME) as pool:
-        return list(pool.map(ask, connections))
+        answers = list(pool.map(_asked, connections))
+    errors = [each for each in answers if isinstance(each, RackformError)]
+    if errors:
+        wrong = all(isinstance(each, LoginRefused | OtherHostKey) for each in errors)
+        raise (InputError if wrong else RackformError)("\n".join(map(str, errors)))
+    return [each for each in answers if isinstance(each, Machine)]
+
+
+def _asked(connection: Connection) -> Machine | RackformError:
+    try:
+        return ask(connection)
+    except RackformError as error:
+        return error

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from discover.choices import fabric_nic
 from discover.model import Finding, Gpu, Machine, Severity
+from remote import examine
 
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "22.04"), ("ubuntu", "24.04")}
-_CLOCK_OFF_S = 60
 _FULL_WIDTH = 16
 HOT_C = 87
 
@@ -130,25 +130,22 @@ def _system(machine: Machine) -> Iterator[Finding]:
             f"it runs {machine.os_name or 'an unknown system'}, but Debian 12 and 13 and Ubuntu "
             "22.04 and 24.04 are supported: install one of these",
         )
-    if not machine.may_sudo:
-        yield _problem(
-            machine,
-            "sudo asks for a password: let the login user run it with NOPASSWD, or use root",
-        )
-    if not machine.root_writable:
-        yield _problem(machine, "its root is mounted read-only: see 'dmesg' for why, and mend it")
-    if abs(machine.clock_off_s) >= _CLOCK_OFF_S:
-        yield _problem(
-            machine,
-            f"its clock is {machine.clock_off_s:+.0f} s off this machine's: certificates will be "
-            "refused; set it with 'timedatectl set-ntp true'",
-        )
+    yield from changeable(machine)
+    if abs(machine.clock_off_s) >= examine.CLOCK_LIMIT_S:
+        yield _problem(machine, examine.clock_off(machine.clock_off_s))
     if machine.acs_on:
         yield _warning(
             machine,
             f"{machine.acs_on} PCIe bridges redirect peer traffic (ACS): GPU to GPU and GPU to NIC "
             "can be half as fast; turn ACS or VT-d off in the firmware if no VM needs it",
         )
+
+
+def changeable(machine: Machine) -> Iterator[Finding]:
+    if not machine.may_sudo:
+        yield _problem(machine, examine.sudo_refused(machine.user, machine.sudo_said))
+    if not machine.root_writable:
+        yield _problem(machine, examine.READ_ONLY)
 
 
 def _fabric(machine: Machine) -> Iterator[Finding]:
@@ -195,7 +192,7 @@ def _models(machines: Sequence[Machine]) -> Iterator[Finding]:
     )
 
 
-def _doubles(machines: Sequence[Machine]) -> Iterator[Finding]:
+def doubles(machines: Sequence[Machine]) -> Iterator[Finding]:
     first: dict[str, Machine] = {}
     for machine in machines:
         if machine.machine_id and (other := first.get(machine.machine_id)):
@@ -248,5 +245,5 @@ _TOGETHER: tuple[Callable[[Sequence[Machine]], Iterator[Finding]], ...] = (
     drivers,
     _mtus,
     _models,
-    _doubles,
+    doubles,
 )

@@ -20,6 +20,7 @@ def machine(address: str, told: Mapping[str, str], *, now: float | None = None) 
     system, cpu = _pairs(told.get("os", ""), "="), _pairs(told.get("cpu", ""), ":")
     release = told.get("uname", "").split()
     driver, cuda = smi.versions(told.get("smi", ""))
+    sudo = told.get("sudo", "").splitlines()
     memory_kib = re.search(r"\d+", told.get("memory", ""))
     return Machine(
         address=address,
@@ -36,7 +37,9 @@ def machine(address: str, told: Mapping[str, str], *, now: float | None = None) 
         numa_nodes=_whole(cpu.get("NUMA node(s)")) or 1,
         memory_gib=round(int(memory_kib[0]) / _KIB**2, 1) if memory_kib else 0.0,
         root_writable="ro" not in told.get("root", "").split(","),
-        may_sudo=told.get("sudo") == "yes",
+        user=told.get("user", ""),
+        may_sudo=sudo[-1:] == ["yes"],
+        sudo_said=" ".join(sudo),
         clock_off_s=_clock_off(told.get("clock", ""), now),
         secure_boot=_SECURE_BOOT.get(told.get("secure-boot", "").partition("\n")[0]),
         driver=driver or _driver(told.get("driver", "")),

@@ -91,7 +91,9 @@ class Machine(_Found):
     numa_nodes: int = 1
     memory_gib: float = 0.0
     root_writable: bool = True
+    user: str = Field(default="", description="who was logged in to ask")
     may_sudo: bool = True
+    sudo_said: str = Field(default="", description="why sudo refused")
     clock_off_s: float = 0.0
     secure_boot: bool | None = None
     driver: str | None = None

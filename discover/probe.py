@@ -25,14 +25,15 @@ s uname; uname -srm
 s cpu; lscpu
 s memory; grep MemTotal /proc/meminfo
 s root; awk '$2=="/"{print $4}' /proc/mounts
-s sudo; as_root true && echo yes
+s user; id -un
+s sudo; if [ "$(id -u)" = 0 ]; then echo yes; else sudo -n true 2>&1 && echo yes; fi
 s secure-boot; mokutil --sb-state
 s modules; cut -d' ' -f1 /proc/modules
 s run-file; ls /usr/bin/nvidia-uninstall /usr/bin/nvidia-installer
 s driver; read_ /proc/driver/nvidia/version
 s packages; dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' \
   'nvidia-*' 'libnvidia-*' docker.io docker-ce lldpd rdma-core
-s held; apt-mark showhold
+s held; dpkg-query -W -f '${db:Status-Want} ${Package}\n' | sed -n 's/^hold //p'
 s smi; nvidia-smi -q -x
 s topology; nvidia-smi topo -m
 s addresses; ip -j address

@@ -6,6 +6,7 @@ from itertools import combinations
 from discover import findings
 from doctor.model import Check, Clock, Facts, Result
 from doctor.told import found, right, skipped, wrong
+from remote import examine
 from stack.schema import Site
 
 APART_S = 1.0
@@ -19,10 +20,16 @@ def nodes(site: Site, facts: Facts) -> Iterator[Result]:
     """Every node and switch can be asked: the others are still examined where one can't."""
     for name, node in facts.nodes.items():
         if node.reachable:
-            yield right(Check.NODES, name, "answers over SSH")
+            machine = node.machine
+            bad = findings.changeable(machine) if machine else iter(())
+            odd = list(found(Check.NODES, name, "can be changed", bad))
+            yield from odd or [right(Check.NODES, name, "answers over SSH")]
         else:
             remedy = "see docs/runbooks/node-lost.md; ./rackform up brings a twin's node back"
             yield wrong(Check.NODES, name, node.reason, "answers over SSH", remedy)
+    machines = list(facts.machines().values())
+    expected = "each node is a machine of its own"
+    yield from found(Check.NODES, "nodes", expected, findings.doubles(machines))
     for name, switch in facts.switches.items():
         if switch.state:
             yield right(Check.NODES, name, f"answers as {site.switches[name].os}")
@@ -35,11 +42,22 @@ def clocks(site: Site, facts: Facts) -> Iterator[Result]:
     """The nodes' clocks are together; what the question itself took is given in their favour."""
     told = {name: node.clock for name, node in facts.nodes.items() if node.clock}
     expected = f"less than {APART_S:g} s apart"
+    far = [name for name, clock in told.items() if _off(clock) >= examine.CLOCK_LIMIT_S]
     worst = max(
         combinations(told, 2),
         key=lambda pair: _apart(told[pair[0]], told[pair[1]]),
         default=None,
     )
+    if far and len(far) == len(told):
+        off = told[far[0]].off_s
+        yield wrong(
+            Check.CLOCKS,
+            "this machine",
+            f"every node's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} it",
+            f"less than {examine.CLOCK_LIMIT_S:.0f} s apart",
+            "see with 'date' who is right; set this one with 'timedatectl set-ntp true'",
+        )
+        return
     if worst is None:
         yield skipped(Check.CLOCKS, "nodes", "fewer than two clocks could be read")
         return
@@ -61,6 +79,11 @@ def clocks(site: Site, facts: Facts) -> Iterator[Result]:
         "a twin's nodes have this machine's clock: restart them" if site.twin else
         f"./rackform ssh {late} timedatectl set-ntp true; then see 'timedatectl timesync-status'",
     )  # fmt: skip
+
+
+def _off(clock: Clock) -> float:
+    """Return how far a clock is off this machine's at least."""
+    return max(0.0, abs(clock.off_s) - clock.uncertain_s)
 
 
 def _apart(one: Clock, other: Clock) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
+from fabric.terminal import own_key
 from fabric.trial import TrialSwitch
 from remote import ssh
 from remote.connection import Connection
@@ -18,11 +19,7 @@ class LinuxSwitch(TrialSwitch):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        if not connection.private_key_file.is_file():
-            raise RackformError(
-                f"the private key {connection.private_key_file} for switch {connection.name} "
-                "isn't there: put it back, or name another one in the site"
-            )
+        own_key(connection)
         self._run("true")
 
     def close(self) -> None:
@@ -46,7 +43,8 @@ class LinuxSwitch(TrialSwitch):
             )
         except (Unreachable, NotDone) as error:
             ssh.forget(self._connection)  # the next one shan't wait for an answer over a dead one
-            raise Unreachable(f"switch {error}") from error
+            kind = type(error) if isinstance(error, Unreachable) else Unreachable
+            raise kind(f"switch {error}") from error
         if done.returncode == 0:
             return done.stdout
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()

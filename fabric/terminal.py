@@ -17,8 +17,9 @@ from netmiko.exceptions import NetmikoAuthenticationException, NetmikoBaseExcept
 from paramiko.ssh_exception import BadHostKeyException, SSHException
 
 from fabric.trial import TrialSwitch
+from remote import keys
 from remote.connection import Connection
-from remote.errors import RackformError, Unreachable
+from remote.errors import LoginRefused, OtherHostKey, RackformError, Unreachable
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -90,13 +91,13 @@ def reaching(connection: Connection, system: str) -> Iterator[None]:
             f"without a password ({str(error).strip().splitlines()[0]}): see to both"
         ) from error
     except NetmikoAuthenticationException as error:
-        raise Unreachable(
+        raise LoginRefused(
             f"{where} refuses user {connection.user} with the key {connection.private_key_file}: "
             "add the key's public half to the switch, or name the right one"
         ) from error
     except (NetmikoBaseException, SSHException, OSError, EOFError) as error:
         if isinstance(error.__context__, BadHostKeyException):
-            raise Unreachable(
+            raise OtherHostKey(
                 f"{where} shows another host key than the pinned one: find out why before you "
                 "trust it, then pin the new key"
             ) from error
@@ -105,6 +106,19 @@ def reaching(connection: Connection, system: str) -> Iterator[None]:
             f"{where} can't be reached ({reason[0]}): see that it is up and that the management "
             "network leads to it"
         ) from error
+
+
+def own_key(connection: Connection) -> keys.KeyFile:
+    """Return what is told of the controller's own key.
+
+    Raises:
+        RackformError: it can't be used.
+
+    """
+    try:
+        return keys.ready(connection.private_key_file)
+    except RackformError as error:
+        raise RackformError(f"switch {connection.name}: {error}") from None
 
 
 def _at_once(connection: Connection) -> socket.socket:
@@ -123,11 +137,7 @@ def connect(
         Unreachable: no connection, another host key, or a refused login.
 
     """
-    if not connection.private_key_file.is_file():
-        raise RackformError(
-            f"the private key {connection.private_key_file} for switch {connection.name} isn't "
-            "there: put it back, or name another one in the site"
-        )
+    in_agent = own_key(connection).locked
     with tempfile.TemporaryDirectory(prefix="rackform-") as folder:
         known_hosts = Path(folder) / "known_hosts"
         known_hosts.write_text(_known_hosts_line(connection), encoding="ascii")
@@ -138,9 +148,9 @@ def connect(
                 port=connection.port,
                 sock=_at_once(connection),
                 username=connection.user,
-                use_keys=True,
-                key_file=str(connection.private_key_file),
-                allow_agent=False,
+                use_keys=not in_agent,
+                key_file=None if in_agent else str(connection.private_key_file),
+                allow_agent=in_agent,
                 ssh_strict=True,
                 alt_host_keys=True,
                 alt_key_file=str(known_hosts),

@@ -156,7 +156,7 @@ def _by_counting(each: Workload, machines: Fleet, free: dict[str, int]) -> Decis
         free[node] -= split.tensor
         taken.append(node)
     nodes = tuple(node for node in free if node in taken)
-    why = (each.why_unknown,) if each.why_unknown else machines.unknown
+    why = (*([each.why_unknown] if each.why_unknown else []), *machines.unknown)
     counted = f"models.{each.name}: its split is found by counting GPUs, not by memory and speed"
     return Decision(each, split, nodes, warnings=(*why, counted))
 

@@ -70,7 +70,10 @@ def _host(site: Site, name: str, unknown: dict[str, list[str]]) -> Host:
         try:
             gpu = catalog.gpu(declared.model)
         except InputError as error:
-            why = f"{error}; memory and speed are not predicted"
+            why = (
+                f"{error} if it is that; else it serves all the same, but memory and speed are not "
+                "predicted until planner/catalog/gpus.toml has it"
+            )
             unknown.setdefault(why, []).append(name)
     if gpu:
         link = _link(name, declared.link, gpu, unknown)

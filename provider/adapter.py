@@ -30,7 +30,7 @@ from provider.values import (
     secret_texts,
     wire_map,
 )
-from remote.errors import RackformError, Unreachable
+from remote.errors import OtherHostKey, RackformError, Unreachable
 
 AnyResource: TypeAlias = Resource[Any, Any]
 AnyState: TypeAlias = State[Any, Any]
@@ -120,10 +120,10 @@ class Adapter(sdk.Provider):
         def read() -> AnyState | None:
             try:
                 return resource.read(old, ctx)
-            except Unreachable as error:
-                ctx.warn(f"not reachable: assuming no change since the last up ({error})")
-                return old
             except RackformError as error:
+                if _is_away(error):
+                    ctx.warn(f"not reachable: assuming no change since the last up ({error})")
+                    return old
                 # A refresh doesn't stand in the way of the `up` that mends it or tells why not.
                 outputs = old.outputs.model_copy(update={"pending": [str(error)]})
                 return State(old.id, old.inputs, outputs)
@@ -225,8 +225,15 @@ def _preview(
     try:
         return resource.preview(old, new, ctx)
     except Unreachable as error:
+        if not _is_away(error):
+            raise
         ctx.warn(f"not reachable: assuming no change since the last up ({error})")
         return {} if old is None else old.outputs.model_dump(mode="json")
+
+
+def _is_away(error: RackformError) -> bool:
+    """Say whether a machine is just not there: what shows another key may be another machine."""
+    return isinstance(error, Unreachable) and not isinstance(error, OtherHostKey)
 
 
 def _state(

@@ -1,5 +1,6 @@
 """Everything that pyinfra holds on one host."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -13,7 +14,9 @@ from provider.resource import Context, Diff, Draft, Resource, State
 from provider.values import Plain
 from pyinfra_deploys.client import Event, HostWorker, Operation, shared
 from pyinfra_deploys.registry import DEPLOYS
-from remote.errors import RackformError, Unreachable
+from remote.connection import Connection
+from remote.errors import RackformError
+from remote.examine import one_machine
 
 T = TypeVar("T")
 HostStateState = State[HostStateInputs, HostStateOutputs]
@@ -28,6 +31,8 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
     def __init__(self, worker: HostWorker | None = None) -> None:
         self._worker = worker or shared()
         self._plans: Memo[list[Operation]] = Memo()
+        self._claims: dict[str, Connection] = {}
+        self._claiming = threading.Lock()
 
     def diff(self, old: HostStateState, new: Draft[HostStateInputs]) -> Diff:
         found = super().diff(old, new)
@@ -43,8 +48,12 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
                 ", ".join(in_order(deploys)) if isinstance(deploys, Mapping) else "every deploy"
             )
             ctx.info(f"on a new host: all operations of {listed}")
+            if new.known("connection") and new.fields.get("machine") is None:
+                self._claim(Connection.model_validate(new.fields["connection"]))
             return {"pending": []}
         name, due = new.complete.connection.name, self._plan(new.complete)
+        if new.complete.machine is None:
+            self._claim(new.complete.connection)
         for operation in due:
             ctx.info(f"would run on {name}: {described(operation)}")
         boot = ends_boot(due)
@@ -60,6 +69,8 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
                 ctx.progress(f"{name}: {event.deploy}: {event.operation}")
 
         self._plans.forget(key(inputs))
+        if inputs.machine is None:
+            self._claim(inputs.connection)
         applied = self._worker.apply(inputs.connection, in_order(inputs.deploys), told)
         for operation in applied.changed:
             ctx.info(f"changed: {title(operation)}")
@@ -68,6 +79,8 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
     def read(self, state: HostStateState, ctx: Context) -> HostStateState:
         _ = ctx
         due = self._plan(state.inputs)
+        if state.inputs.machine is None:
+            self._claim(state.inputs.connection)
         found = {
             "pending": [title(operation) for operation in due],
             "reboot": ends_boot(due) or state.outputs.reboot,
@@ -92,14 +105,26 @@ class HostState(Resource[HostStateInputs, HostStateOutputs]):
         try:
             done = self._worker.apply(state.inputs.connection, restoring(state.inputs), told)
         except RackformError as error:
-            kind = Unreachable if isinstance(error, Unreachable) else RackformError
-            raise kind(
+            raise type(error)(
                 f"{name} was not put back as it was: {error}; what was there before is still "
                 f"recorded on it: bring {name} back and run this again, or let go of it, as it "
                 "is, with 'pulumi state delete'"
             ) from error
         for line in restored(done.changed):
             ctx.info(f"{name}: {line}")
+
+    def _claim(self, connection: Connection) -> None:
+        """Refuse a machine that another node is already; a twin's are this program's own.
+
+        Raises:
+            RackformError: with both names.
+
+        """
+        identity = self._worker.look(connection)
+        with self._claiming:
+            first = self._claims.setdefault(identity, connection) if identity else connection
+        if first.name != connection.name:
+            raise RackformError(one_machine(first, connection))
 
     def _plan(self, inputs: HostStateInputs) -> list[Operation]:
         deploys = in_order(inputs.deploys)

@@ -18,13 +18,20 @@ from pydantic import JsonValue
 from pyinfra_deploys import registry
 from pyinfra_deploys.messages import Answer, Applied, Event, Operation, Request
 from remote.connection import Connection
-from remote.errors import RackformError, Unreachable
+from remote.errors import LoginRefused, OtherHostKey, RackformError, Unreachable
 
 __all__ = ["Applied", "Event", "HostWorker", "Operation", "shared"]
 
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_S = 10
 """How much longer than the child's own limit the client waits before it calls the worker dead."""
+
+_KINDS = {
+    "": RackformError,
+    "unreachable": Unreachable,
+    "refused": LoginRefused,
+    "other key": OtherHostKey,
+}
 
 
 class HostWorker:
@@ -38,6 +45,7 @@ class HostWorker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._identities: dict[Connection, str] = {}
 
     def start(self) -> None:
         """Begin the import of pyinfra (about a second of CPU) without waiting for its end."""
@@ -73,6 +81,15 @@ class HostWorker:
         """
         request = _request("apply", connection, deploys, timeout_s)
         return Applied(changed=self._ask(request, connection, on_event).operations)
+
+    def look(self, connection: Connection) -> str:
+        """Return what the machine is, whatever it is called; ask it unless it told before.
+
+        Raises as `plan` does.
+        """
+        if connection not in self._identities:
+            self.plan(connection, {})
+        return self._identities.get(connection, "")
 
     def close(self) -> None:
         """End the worker; requests under way end with it."""
@@ -137,7 +154,9 @@ class HostWorker:
                     if on_event:
                         on_event(Event.model_validate(message))
                     continue
-                return _answer(Answer.model_validate(message))
+                answer = _answer(Answer.model_validate(message))
+                self._identities[connection] = answer.identity
+                return answer
         raise RackformError(
             f"{connection.name}: the host worker ended without an answer; run it again, and see "
             "its last words on standard error if it happens twice"
@@ -166,10 +185,8 @@ def _request(
 
 
 def _answer(answer: Answer) -> Answer:
-    if answer.unreachable:
-        raise Unreachable(answer.error)
     if answer.error:
-        raise RackformError(answer.error)
+        raise _KINDS[answer.kind](answer.error)
     return answer
 
 

@@ -4,15 +4,18 @@ import contextlib
 import io
 import os
 import select
+import shlex
 import socket
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-from paramiko import Transport
+from paramiko import Agent, SSHClient, Transport
 from paramiko.ssh_exception import NoValidConnectionsError
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.config import Config
@@ -28,8 +31,9 @@ from pyinfra_deploys import registry
 from pyinfra_deploys.messages import Answer, Event, Operation, Request
 from pyinfra_deploys.operations.files import WriteFile
 from pyinfra_deploys.operations.reboot import AskReboot
-from remote import ssh
-from remote.errors import RackformError, Unreachable
+from remote import examine, keys, ssh
+from remote.connection import Connection
+from remote.errors import LoginRefused, OtherHostKey, RackformError, Unreachable
 
 CONNECT_TIMEOUT_S = 10
 STDERR_LINES = 8
@@ -68,14 +72,19 @@ class Job:
     def answer(self) -> Answer:
         state, host = _connected(self.request)
         self.host = host
+        self.step = "looking at the host"
+        found = _examined(host)
+        clock = "restore" not in self.request.deploys  # what was there before went by no clock
+        if refused := list(examine.refusals(self.request.connection, found, clock=clock)):
+            raise RackformError("\n".join(refused))
         self.step = "reading the host's state"
         state.set_stage(StateStage.Prepare)
         with ctx_host.use(host), ctx_config.use(state.config.copy()):
             for name, values in self.request.deploys.items():
                 registry.DEPLOYS[name].function()(registry.settings(name, values))
             if self.request.action == "plan":
-                return Answer(operations=list(_due(state, host)))
-            return Answer(operations=list(self.execute(state, host)))
+                return Answer(operations=list(_due(state, host)), identity=found.identity)
+            return Answer(operations=list(self.execute(state, host)), identity=found.identity)
 
     def mind_the_line(self) -> None:
         """Raise Unreachable if the connection is gone: then that is why something failed."""
@@ -115,10 +124,8 @@ def serve(channel: socket.socket) -> None:
         # What pyinfra prints for people is told in the answer.
         with contextlib.redirect_stderr(io.StringIO()):
             answer = job.answer()
-    except Unreachable as error:
-        answer = Answer(error=str(error), unreachable=True)
     except RackformError as error:
-        answer = Answer(error=str(error))
+        answer = Answer(error=str(error), kind=_kind(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
         answer = _unforeseen(job, error)
     job.say(answer)
@@ -128,11 +135,22 @@ def _unforeseen(job: Job, error: Exception) -> Answer:
     try:
         job.mind_the_line()
     except Unreachable as lost:
-        return Answer(error=str(lost), unreachable=True)
+        return Answer(error=str(lost), kind="unreachable")
     if isinstance(error, PyinfraError):
         return Answer(error=f"{job.name}: {error} (while {job.step})")
     traceback.print_exception(error, file=sys.__stderr__)
     return Answer(error=f"{job.name}: {type(error).__name__}: {error} (while {job.step})")
+
+
+def _kind(error: RackformError) -> Literal["", "unreachable", "refused", "other key"]:
+    match error:
+        case OtherHostKey():
+            return "other key"
+        case LoginRefused():
+            return "refused"
+        case Unreachable():
+            return "unreachable"
+    return ""
 
 
 def _connected(request: Request) -> tuple[State, Host]:
@@ -145,7 +163,7 @@ def _connected(request: Request) -> tuple[State, Host]:
         "ssh_hostname": connection.address,
         "ssh_port": connection.port,
         "ssh_user": connection.user,
-        "ssh_key": str(connection.private_key_file),
+        **_login(connection),
         "ssh_known_hosts_file": known_hosts,
         "ssh_strict_host_key_checking": "yes",
         "ssh_config_file": os.devnull,
@@ -171,6 +189,32 @@ def _connected(request: Request) -> tuple[State, Host]:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     state.activate_host(host)
     return state, host
+
+
+def _login(connection: Connection) -> dict[str, object]:
+    """Return pyinfra's data for the key; one with a passphrase is the agent's to sign with.
+
+    Raises:
+        RackformError: the key can't be used.
+
+    """
+    try:
+        key = keys.ready(connection.private_key_file)
+    except RackformError as error:
+        raise RackformError(f"{connection.name}: {error}") from None
+    if not key.locked:
+        return {"ssh_key": str(connection.private_key_file)}
+    held = next(k for k in Agent().get_keys() if key.public == f"{k.name} {k.get_base64()}")
+    chosen = {"pkey": held, "allow_agent": False, "look_for_keys": False}
+    return {"ssh_paramiko_connect_kwargs": chosen}
+
+
+def _examined(host: Host) -> examine.Examined:
+    before = time.time()
+    client: SSHClient = host.connector.client  # type: ignore[attr-defined] # SSH's
+    _, told, _ = client.exec_command(f"sh -c {shlex.quote(examine.SCRIPT)}")
+    text = told.read().decode(errors="replace")
+    return examine.read(text, before, time.time())
 
 
 def _transport(host: Host) -> Transport:

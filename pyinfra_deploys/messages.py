@@ -47,4 +47,5 @@ class Answer(Message):
 
     operations: list[Operation] = []
     error: str = ""
-    unreachable: bool = False
+    kind: Literal["", "unreachable", "refused", "other key"] = ""
+    identity: str = Field(default="", description="the machine's own, whatever it is called")

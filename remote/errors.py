@@ -11,3 +11,14 @@ class NotDone(RackformError):  # noqa: N818 - what became of the command
 
 class Unreachable(RackformError):  # noqa: N818 - what a reader calls the machine
     """A machine that can't be reached: no route, no SSH, another host key, a refused login."""
+
+
+class OtherHostKey(Unreachable):
+    """A machine that shows another host key than the pinned one.
+
+    No preview passes over this: it may be another machine.
+    """
+
+
+class LoginRefused(Unreachable):
+    """A machine that answers, and doesn't take the user or the key."""

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -14,8 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote import keys
 from remote.connection import Connection
-from remote.errors import NotDone, RackformError, Unreachable
+from remote.errors import LoginRefused, NotDone, OtherHostKey, RackformError, Unreachable
 
 CONNECT_TIMEOUT_S = 10
 PERSIST_S = 600
@@ -23,6 +25,13 @@ PERSIST_S = 600
 
 SSH_FAILED = 255
 STDERR_LINES = 8
+
+_OTHER_KEY = re.compile(
+    r"Host key verification failed|HOST IDENTIFICATION HAS CHANGED|host key error|No host key for"
+)
+_REFUSED = re.compile(
+    r"Permission denied \(|Authentication (?:error|failed)|Too many authentication failures"
+)
 
 _opening: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -194,12 +203,36 @@ def forget(connection: Connection) -> None:
 
 
 def unreachable(connection: Connection, said: str) -> Unreachable:
-    """Return the error for a machine, with the reason that was given for it."""
+    """Return the error for a machine, of what ssh or paramiko said, with its own remedy."""
+    c = connection
+    start = f"{c.name} ({c.user}@{c.address}:{c.port}) can't be reached: "
+    if _OTHER_KEY.search(said):
+        return OtherHostKey(
+            f"{start}it shows another host key than the pinned one; find out why before you trust "
+            f"it (was it installed anew, or is {c.address} another machine now?), then set its "
+            f"host_key in the site to what 'ssh-keyscan -p {c.port} -t ed25519 {c.address}' shows"
+        )
+    if _REFUSED.search(said):
+        return LoginRefused(start + _refused(connection))
     lines = [line for line in said.splitlines() if line.strip()]
     reason = " ".join(lines[-2:]) or "ssh ended with status 255"
     return Unreachable(
-        f"{connection.name} ({connection.user}@{connection.address}:{connection.port}) can't be "
-        f"reached: {reason}; see that it runs and that its host key is the pinned one"
+        f"{start}{reason}; see that it runs, that sshd listens there, and that nothing filters it"
+    )
+
+
+def _refused(connection: Connection) -> str:
+    """Tell why a login is refused: by the key's own fault, or since the machine doesn't know it."""
+    c = connection
+    try:
+        public = keys.ready(c.private_key_file).public
+    except RackformError as error:
+        return str(error)
+    line = f"its line '{public}'" if public else "its public half"
+    return (
+        f"it refuses user {c.user} with the key {c.private_key_file}; append {line} to "
+        f"authorized_keys of {c.user} there, or set ssh.user and ssh.private_key_file to a login "
+        "that it takes"
     )
 
 

@@ -263,6 +263,23 @@ def _host_keys(draft: Draft) -> Iterator[SettingError]:
             )
 
 
+def _one_machine(draft: Draft) -> Iterator[SettingError]:
+    """Yield the nodes that show one host key: whoever does so is one machine, or its copy."""
+    if draft.site.twin or not draft.has("twin"):
+        return
+    first: dict[str, str] = {}
+    for name, node in draft.site.nodes.items():
+        if node.host_key and (other := first.get(node.host_key)):
+            yield SettingError(
+                f"nodes.{name}.host_key",
+                f"nodes.{name}.host_key is that of nodes.{other} too, so"
+                f" {other} ({draft.site.nodes[other].address}) and {name} ({node.address}) are one"
+                " machine, or one is a copy of the other: give each the address of a machine of"
+                " its own, or the copy keys of its own ('rm /etc/ssh/ssh_host_*; ssh-keygen -A')",
+            )
+        first.setdefault(node.host_key or "", name)
+
+
 def _variant(draft: Draft) -> Iterator[SettingError]:
     if draft.site.twin and draft.site.images.vllm is Variant.CUDA:
         rest = "but the nodes of a twin have no GPU: write cpu, or leave it out"
@@ -290,5 +307,6 @@ _RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
     _links,
     _cards,
     _host_keys,
+    _one_machine,
     _variant,
 )

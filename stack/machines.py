@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from remote import keys
 from remote.connection import Connection
+from remote.errors import RackformError
+from stack.errors import InputError
 from stack.schema import Site
 
 SSH_PORT = 22
@@ -30,6 +33,21 @@ def declared(site: Site, private_key_file: Path) -> dict[str, Connection]:
         )
         for name, (address, user, port, host_key) in {**nodes, **switches}.items()
     }
+
+
+def own_key(site: Site) -> None:
+    """See that the key that the site names can be used.
+
+    Raises:
+        InputError: it can't.
+
+    """
+    if site.twin or site.ssh.private_key_file is None:
+        return
+    try:
+        keys.ready(site.ssh.private_key_file)
+    except RackformError as error:
+        raise InputError(f"ssh.private_key_file: {error}") from None
 
 
 def _pinned(name: str, host_key: str | None) -> str:

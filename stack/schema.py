@@ -146,7 +146,8 @@ class Ssh(Settings):
     port: Port = Field(default=22, description="TCP port of sshd on the nodes.")
     private_key_file: Path | None = Field(
         default=None,
-        description="Private key on the controller; one is made for the stack if not given.",
+        description="Private key on the controller; one is made for the stack if not given. With a"
+        " passphrase it is used through the SSH agent.",
     )
 
 

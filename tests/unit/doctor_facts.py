@@ -33,6 +33,7 @@ def gpu_machine(name: str, driver: str = "580.159.04") -> Machine:
     """Return the recorded host with two H200 under another name; its GPUs are cool and idle."""
     told = {
         "hostname": name,
+        "sudo": "yes",
         "smi": (DISCOVERED / "h200-x2-smi.xml").read_text(encoding="utf-8"),
         "topology": (DISCOVERED / "h200-x2-topology.txt").read_text(encoding="utf-8"),
     }

@@ -3,9 +3,11 @@
 import asyncio
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import asyncssh
 
@@ -15,6 +17,13 @@ PASSWORD = "correct horse"  # noqa: S105 (the test's own server)
 
 def new_key() -> asyncssh.SSHKey:
     return asyncssh.generate_private_key("ssh-ed25519")
+
+
+def locked_text(key: asyncssh.SSHKey, passphrase: str | None = PASSWORD) -> str:
+    """Return a private key's file, with a passphrase unless that is None."""
+    # The fewest rounds that a key may have: their number is no part of what is tested.
+    text = key.export_private_key("openssh", passphrase, rounds=1, ignore_few_rounds=True)
+    return text.decode()
 
 
 class _Server(asyncssh.SSHServer):
@@ -66,11 +75,7 @@ class Loopback:
         return self.host_key.export_public_key().decode().strip()
 
     def private_key(self, passphrase: str | None = None) -> str:
-        # The fewest rounds that a key may have: their number is no part of what is tested.
-        key = self.user_key.export_private_key(
-            "openssh", passphrase, rounds=1, ignore_few_rounds=True
-        )
-        return key.decode()
+        return locked_text(self.user_key, passphrase)
 
 
 async def _run(process: "asyncssh.SSHServerProcess[bytes]") -> None:
@@ -117,3 +122,38 @@ def serving() -> Iterator[Loopback]:
         loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An SSH agent that runs; it takes keys whose passphrase is the tests' password."""
+
+    socket: Path
+    ask: Path
+
+    def add(self, key: Path) -> None:
+        told = {"SSH_AUTH_SOCK": str(self.socket), "SSH_ASKPASS": str(self.ask)}
+        subprocess.run(
+            ["ssh-add", key],
+            env={**told, "SSH_ASKPASS_REQUIRE": "force", "PATH": "/usr/bin:/bin"},
+            check=True,
+            capture_output=True,
+            timeout=10,
+        )
+
+
+@contextmanager
+def ssh_agent(folder: Path) -> Iterator[Agent]:
+    """Run an SSH agent until the block ends."""
+    agent = Agent(folder / "agent", folder / "ask")
+    agent.ask.write_text(f"#!/bin/sh\necho '{PASSWORD}'\n")
+    agent.ask.chmod(0o700)
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", agent.socket], stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 5
+        while not agent.socket.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        yield agent
+    finally:
+        process.terminate()
+        process.wait(timeout=5)

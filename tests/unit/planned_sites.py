@@ -6,7 +6,7 @@ from typing import Any
 
 from planner.proposal import Proposal, propose
 from stack.load import load_site
-from tests.unit.site_examples import COMMIT, HOST_KEY
+from tests.unit.site_examples import COMMIT, host_key
 
 LLAMA_70B_AWQ = "hf:org/Llama-3.3-70B-Instruct-AWQ"
 LLAMA_70B_FP8 = "hf:org/Llama-3.1-70B-Instruct-FP8"
@@ -37,7 +37,7 @@ def rack(
             "fabric_address": f"10.78.{index // 200}.{index % 200 + 11}",
             "roles": ["head", "worker"] if index == 0 else ["worker"],
             "rdma_devices": [] if rdma == "none" else ["mlx5_0"],
-            "host_key": HOST_KEY,
+            "host_key": host_key(f"n{index}"),
             "gpus": {"model": gpu, "count": gpus},
         }
         for index in range(nodes)

@@ -1,5 +1,6 @@
 """A small valid site, and ways to break it: shared by the tests of the schema and the plan."""
 
+import base64
 import copy
 from collections.abc import Mapping
 
@@ -9,7 +10,16 @@ from stack.load import SiteError, load_site
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHA256 = "0123456789abcdef" * 4
-HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGV4YW1wbGUga2V5IG9mIG4xOiByZXBsYWNlLi4uLi4u"
+
+
+def host_key(name: str) -> str:
+    """Return a key of the right shape for a machine, as the templates have them."""
+    text = f"example key of {name}: replace".encode().ljust(32, b".")
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + text
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
+
+
+HOST_KEY = host_key("n1")
 
 _SITE = {
     "name": "example",
@@ -66,9 +76,9 @@ def real(
     changes: Mapping[str, object] | None = None, *, without: tuple[str, ...] = ()
 ) -> dict[str, object]:
     """Return the example as a site of real machines, changed likewise."""
-    keys = {f"nodes.{name}.host_key": HOST_KEY for name in ("head", "w1", "w2")}
+    keys = {f"nodes.{name}.host_key": host_key(name) for name in ("head", "w1", "w2")}
     gpus = {f"nodes.{name}.gpus.model": "rtx-4090" for name in ("w1", "w2")}
-    fixed = {"twin": False, "switches.tor1.host_key": HOST_KEY, **keys, **gpus}
+    fixed = {"twin": False, "switches.tor1.host_key": host_key("tor1"), **keys, **gpus}
     return example({**fixed, **(changes or {})}, without=without)
 
 

@@ -13,7 +13,7 @@ import pytest
 import cli.discover as work
 from cli import discover_options as given
 from discover import probe
-from discover.ask import ask
+from discover.ask import ask, ask_all
 from discover.hostkeys import HostKey, shown
 from discover.wishes import CableWish, CircuitWish, SwitchWish
 from remote.connection import Connection
@@ -82,7 +82,7 @@ def test_this_very_machine_is_asked_over_ssh_and_nvidia_smi_replays_a_recording(
 def test_the_probe_changes_nothing() -> None:
     words = set(re.findall(r"[a-z-]+", probe.SCRIPT))
     assert not words & {"rm", "mv", "cp", "tee", "install", "mkdir", "touch", "modprobe", "ln"}
-    assert re.findall(r">+\s*(\S+)", probe.SCRIPT.replace("2>/dev/null", "")) == []
+    assert set(re.findall(r">+\s*([^\s;]+)", probe.SCRIPT)) == {"/dev/null", "&1"}
 
 
 def test_a_host_key_is_pinned_only_by_its_fingerprint_or_a_person(
@@ -129,6 +129,28 @@ def test_options_with_parts_are_read() -> None:
     assert given.cable("tor1.Eth1/1=w1.rack") == CableWish("tor1", "Eth1/1", "w1.rack")
     assert given.circuit("a=240x20.5:n1,n2") == CircuitWish("a", 240, 20.5, ["n1", "n2"])
     assert given.switch("t=cumulus@10.0.0.1") == SwitchWish("t", "cumulus", "10.0.0.1", "cumulus")
+
+
+def test_two_addresses_with_one_host_key_are_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(work, "shown", lambda address, _: HostKey(address, KEY))
+    monkeypatch.setattr(work, "ask_all", lambda _: pytest.fail("a machine was asked"))
+    addresses = ["192.168.20.11", "192.168.20.12"]
+    options = replace(asked(tmp_path / "x"), addresses=addresses, key=tmp_path, accept_all=True)
+    with pytest.raises(InputError, match=r"20\.11 and 192\.168\.20\.12 show the same host key"):
+        work.discover(options)
+
+
+def test_every_machine_that_tells_nothing_is_named() -> None:
+    def lost(last: int) -> Connection:
+        return Connection(
+            name=f"n{last}", address="127.0.0.1", port=1, private_key_file=Path("/k"), host_key=KEY
+        )
+
+    with pytest.raises(RackformError) as error:
+        ask_all([lost(1), lost(2)])
+    assert [line[:2] for line in str(error.value).splitlines()] == ["n1", "n2"]
 
 
 def test_a_machine_without_a_shell_is_told(tmp_path: Path) -> None:

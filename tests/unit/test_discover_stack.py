@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 import pytest
 import yaml
 
+import cli.discover as work
 from discover.findings import findings
 from discover.model import Machine
 from discover.picture import picture
@@ -15,10 +16,12 @@ from discover.stackfile import stack_file
 from discover.wishes import CableWish, CircuitWish, SwitchWish, Wishes
 from planner.architecture import checkpoints
 from planner.decide import decide
+from planner.plan import plan
 from stack.errors import InputError
 from stack.load import load_site
 from stack.schema import Rdma, Site
 from tests.unit.site_examples import HOST_KEY as KEY
+from tests.unit.site_examples import host_key
 from tests.unit.test_discover_parsers import (
     NEW_LLDP,
     OLD_LLDP,
@@ -73,9 +76,13 @@ def narrow(width: int, gpu: int = 1) -> str:
         ({"run-file": "/usr/bin/nvidia-uninstall"}, "came from a .run file"),
         ({"held": "linux-image-amd64"}, "linux-image-amd64 is held"),
         ({"os": 'ID=arch\nPRETTY_NAME="Arch Linux"'}, "it runs Arch Linux, but Debian 12"),
-        ({"sudo": ""}, "sudo asks for a password"),
+        (
+            {"user": "rack", "sudo": "sudo: a password is required"},
+            "sudo asks user rack for a password, and nobody is there to type it: write 'rack ALL=",
+        ),
         ({"root": "ro,relatime"}, "its root is mounted read-only"),
-        ({"clock": "1000600.0"}, "its clock is +600 s off"),
+        ({"clock": "1000600.0"}, "its clock is 600 s ahead of this machine's"),
+        ({"clock": "999400.0"}, "its clock is 600 s behind this machine's"),
         ({"acs": "6"}, "6 PCIe bridges redirect peer traffic (ACS)"),
         ({"rdma": ""}, "ens1f0 has no RDMA"),
         ({"nics": answered()["nics"].replace("width=16", "width=8")}, "(0000:17:00.0) runs at x8"),
@@ -129,6 +136,21 @@ def test_what_differs_between_machines_is_found() -> None:
     )
 
 
+def test_a_gpu_that_the_catalogue_lacks_works_and_the_gap_is_named() -> None:
+    smi = recorded("h200-x2-smi.xml").replace("NVIDIA H200", "NVIDIA GeForce RTX 9090 Ti")
+    found = site(stack_file([a_machine(smi=smi)], wishes()))
+    gpus = found.nodes["gpu1"].gpus
+    assert gpus
+    assert gpus.model == "rtx-9090-ti"
+    (gap,) = work._unknown(found)
+    assert gap.machine == "gpu1"
+    assert gap.text.startswith("GPU 'rtx-9090-ti' is not in the planner's catalogue")
+    assert "it serves all the same" in gap.text
+    planned = plan(found)
+    assert (planned.models[0].tensor, planned.expected_gpus) == (2, 2)
+    assert any("rtx-9090-ti" in line for line in planned.warnings())
+
+
 def test_one_machine_at_two_addresses_is_found() -> None:
     twice = second(**{"machine-id": "1" * 32})
     assert any(
@@ -152,7 +174,7 @@ def site(text: str) -> Site:
 
 
 def wishes(**more: object) -> Wishes:
-    keys = {"192.168.20.11": KEY, "192.168.20.12": KEY, "192.168.20.5": KEY}
+    keys = {"192.168.20.11": KEY, "192.168.20.12": host_key("n2"), "192.168.20.5": host_key("tor")}
     return Wishes(name="mine", controller="192.168.20.2", host_keys=keys, **more)  # type: ignore[arg-type]  # of its fields
 
 

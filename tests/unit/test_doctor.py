@@ -109,6 +109,29 @@ def test_clocks_that_are_apart_name_the_node_that_is_off() -> None:
     assert "w1 is -4.2 s off" in result.measured
 
 
+def test_when_all_clocks_are_off_alike_it_is_this_machine_s() -> None:
+    off = Clock(off_s=-600.2, uncertain_s=0.1)
+    told = facts(TWIN, **{name: node(TWIN, name, clock=off) for name in TWIN.nodes})
+    result = only(Check.CLOCKS, told)
+    assert (result.where, result.measured) == (
+        "this machine",
+        "every node's clock is 600 s behind it",
+    )
+
+
+def test_a_node_that_cannot_be_changed_is_wrong() -> None:
+    bad = gpu_machine("w1").model_copy(
+        update={"root_writable": False, "may_sudo": False, "user": "rack", "sudo_said": ""}
+    )
+    said = [
+        each.measured
+        for each in wrong(Check.NODES, facts(REAL, w1=node(REAL, "w1", machine=bad)), REAL)
+    ]
+    assert [text.partition(",")[0] for text in said] == [
+        "sudo asks user rack for a password", "its root is mounted read-only",
+    ]  # fmt: skip
+
+
 def test_a_slow_answer_is_not_taken_for_a_wrong_clock() -> None:
     told = facts(TWIN, w1=node(TWIN, "w1", clock=Clock(off_s=1.9, uncertain_s=1.5)))
     assert wrong(Check.CLOCKS, told) == []

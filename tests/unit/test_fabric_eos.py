@@ -247,7 +247,7 @@ def test_a_key_that_is_not_authorized_is_refused(twin: Twin, tmp_path: Path, use
 
 def test_a_missing_private_key_is_named(twin: Twin, tmp_path: Path) -> None:
     gone = twin.connection.model_copy(update={"private_key_file": tmp_path / "gone"})
-    with pytest.raises(RackformError, match=r"the private key .*/gone for switch tor1 isn't there"):
+    with pytest.raises(RackformError, match=r"switch tor1: the private key .*/gone isn't there"):
         open_switch("eos", gone)
 
 

@@ -7,7 +7,7 @@ from pulumi.provider.experimental import provider as sdk
 
 from provider.resource import Context
 from provider.values import UNKNOWN, Plain, plain, plain_map, wire_map
-from remote.errors import RackformError, Unreachable
+from remote.errors import OtherHostKey, RackformError, Unreachable
 from tests.unit.provider_fakes import KIND, URN, Bench, Fake, FakeInputs, FakeOutputs
 
 W1: dict[str, Plain] = {"name": "w1", "ports": {"Ethernet1": {"mtu": 1500}}}
@@ -110,6 +110,13 @@ def test_a_machine_out_of_reach_in_a_preview_is_a_warning(bench: Bench) -> None:
     made = bench.update(W1, W1_JUMBO, preview=True)
     assert plain(made.properties["address"]) == "10.0.0.1"
     assert "not reachable" in bench.log.messages[0]
+
+
+def test_a_machine_with_another_host_key_is_never_passed_over(bench: Bench) -> None:
+    bench.fake.fails_with = OtherHostKey("w1 shows another key")
+    assert plain_map(bench.read(W1).properties)["pending"] == ["w1 shows another key"]
+    with pytest.raises(RackformError, match="w1 shows another key"):
+        bench.update(W1, W1_JUMBO, preview=True)
 
 
 def test_a_machine_out_of_reach_in_an_up_fails_with_the_reason(bench: Bench) -> None:

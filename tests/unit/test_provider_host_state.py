@@ -8,8 +8,8 @@ from provider.check import draft
 from provider.host_state import HostState, in_order, restoring
 from provider.inputs import HostStateInputs
 from provider.outputs import HostStateOutputs
-from provider.resource import State
-from provider.values import UNKNOWN
+from provider.resource import Draft, State
+from provider.values import UNKNOWN, Plain
 from pyinfra_deploys.client import Applied, Event, HostWorker, Operation
 from remote.connection import Connection
 from remote.errors import RackformError, Unreachable
@@ -45,6 +45,10 @@ class RecordedHost(HostWorker):
         self.plans: list[list[str]] = []
         self.applied: list[Mapping[str, Mapping[str, JsonValue]]] = []
         self.fails_with: RackformError | None = None
+        self.machines: dict[str, str] = {}
+
+    def look(self, connection: Connection) -> str:
+        return self.machines.get(connection.address, "")
 
     def plan(
         self,
@@ -122,6 +126,45 @@ def test_what_a_reboot_means_is_no_change_of_the_host(host: RecordedHost) -> Non
     told = INPUTS.model_copy(update={"at_reboot": "other nodes serve meanwhile"})
     found = HostState(host).diff(state(), draft(HostStateInputs, told.model_dump(mode="json")))
     assert found.changes == ()
+
+
+W2 = W1.model_copy(update={"name": "w2", "address": "10.77.0.13"})
+
+
+def drafted(connection: Connection, **unknown: Plain) -> Draft[HostStateInputs]:
+    inputs = INPUTS.model_copy(update={"connection": connection})
+    return draft(HostStateInputs, {**inputs.model_dump(mode="json"), **unknown})
+
+
+@pytest.mark.parametrize("unknown", [{}, {"sources": UNKNOWN}])
+def test_two_nodes_that_are_one_machine_fail_in_the_first_preview_with_both_names(
+    host: RecordedHost, unknown: dict[str, Plain]
+) -> None:
+    host.machines = {W1.address: "m1 b1", W2.address: "m1 b1"}
+    kind, ctx = HostState(host), RecordingContext()
+    kind.preview(None, drafted(W1, **unknown), ctx)
+    kind.preview(None, drafted(W1, **unknown), ctx)
+    with pytest.raises(
+        RackformError, match=r"nodes w1 \(10.77.0.12\) and w2 \(10.77.0.13\) are one machine"
+    ):
+        kind.preview(None, drafted(W2, **unknown), ctx)
+
+
+def test_a_machine_that_a_node_of_the_last_up_is_gets_no_second_name(host: RecordedHost) -> None:
+    host.machines = {W1.address: "m1 b1", W2.address: "m1 b1"}
+    kind, ctx = HostState(host), RecordingContext()
+    kind.read(state(), ctx)
+    with pytest.raises(RackformError, match="are one machine"):
+        kind.create(INPUTS.model_copy(update={"connection": W2}), ctx)
+    assert host.applied == []
+
+
+def test_machines_of_their_own_and_those_that_do_not_tell_are_let_be(host: RecordedHost) -> None:
+    host.machines = {W1.address: "m1 b1", W2.address: "m2 b1"}
+    kind, ctx = HostState(host), RecordingContext()
+    for connection in (W1, W2, W1.model_copy(update={"name": "w3", "address": "10.77.0.14"})):
+        kind.create(INPUTS.model_copy(update={"connection": connection}), ctx)
+    assert len(host.applied) == 3
 
 
 def test_a_reboot_that_is_due_is_found_whatever_an_interrupted_up_remembers(

@@ -23,6 +23,7 @@ from serving.serve_status import Application, Details
 from stack.errors import InputError
 from stack.load import load_site
 from stack.steps import Drain, Return, Step
+from tests.unit.loopback_ssh import locked_text, new_key
 from tests.unit.site_examples import example, real
 from tests.unit.test_components_appliance import Engine, declare, revealed
 
@@ -74,6 +75,12 @@ def test_a_reboot_is_run_when_another_boot_has_to_end_and_by_the_pinned_key(
     assert reboot["triggers"] == ["w1-host-boot"]
     assert reboot["stdin"] == "w1-host-boot"
     assert reboot["connection"]["hostKey"].startswith("ssh-ed25519 ")
+
+
+def test_a_key_with_a_passphrase_is_left_to_the_agent(tmp_path: Path) -> None:
+    raw = rig(tmp_path)
+    (tmp_path / "id").write_text(locked_text(new_key()))
+    assert "privateKey" not in declare(raw).inputs("w1-reboot")["connection"]
 
 
 def test_the_private_key_and_ray_s_token_are_secrets(engine: Engine) -> None:

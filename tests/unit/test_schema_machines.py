@@ -3,7 +3,7 @@
 import pytest
 
 from stack.load import load_site
-from tests.unit.site_examples import HOST_KEY, errors_of, example, only_error, real
+from tests.unit.site_examples import errors_of, example, host_key, only_error, real
 
 
 def test_two_nodes_with_one_management_address_are_refused() -> None:
@@ -258,7 +258,16 @@ def test_a_real_machine_without_a_host_key_is_refused() -> None:
 def test_a_twin_of_real_machines_keeps_their_keys_without_effect() -> None:
     site = load_site(real({"twin": True}))
     assert "nodes.w1.host_key: without effect in a twin, which makes its own" in site.notes()
-    assert site.nodes["w1"].host_key == HOST_KEY
+    assert site.nodes["w1"].host_key == host_key("w1")
+
+
+def test_two_nodes_that_show_one_host_key_are_one_machine() -> None:
+    error = only_error(real({"nodes.w2.host_key": host_key("w1")}))
+    assert error.startswith(
+        "nodes.w2.host_key is that of nodes.w1 too, so w1 (10.77.0.12) and w2 (10.77.0.13) are one "
+        "machine"
+    )
+    assert load_site(real({"nodes.w2.host_key": host_key("w1"), "twin": True}))
 
 
 def test_the_cuda_image_in_a_twin_is_refused() -> None:

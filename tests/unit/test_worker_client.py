@@ -73,8 +73,11 @@ def test_a_machine_that_refuses_is_unreachable_with_the_reason(
 
 def test_a_missing_key_is_told(worker: HostWorker, closed: Connection) -> None:
     lost = closed.model_copy(update={"private_key_file": Path("/no/such/key")})
-    with pytest.raises(Unreachable, match="/no/such/key"):
+    with pytest.raises(
+        RackformError, match="w1: the private key /no/such/key isn't there"
+    ) as error:
         worker.plan(lost, NCCL)
+    assert not isinstance(error.value, Unreachable), "a preview must not pass over it"
 
 
 def test_wrong_settings_end_before_any_connection(worker: HostWorker, closed: Connection) -> None:
