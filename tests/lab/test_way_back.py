@@ -11,6 +11,7 @@ from pyinfra_deploys.operations.way_back import SECONDS, UNIT
 from remote import ssh
 from remote.connection import Connection
 from remote.errors import RackformError
+from tests.lab.bench import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -46,7 +47,8 @@ def test_a_bad_change_fails_and_goes_back_by_itself_and_the_next_works(
         assert time.monotonic() < end, "the network did not go back"
         time.sleep(1)
     wait_until_gone(host)
-    assert worker.plan(host, good) == []
+    # networkd was told, and does it in its own time
+    wait_until(lambda: worker.plan(host, good) == [], 30, "the network as it was before")
 
     better = {"fabric_link": {**GOOD, "mtu_bytes": 9000}}
     worker.apply(host, better)
