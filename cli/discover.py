@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from rich.markup import escape
 
 from cli.console import err
+from cli.discover_questions import completed
 from discover.ask import ask_all
 from discover.findings import findings
 from discover.hostkeys import HostKey, shown
@@ -77,9 +78,10 @@ def discover(options: Options) -> Report:
     found = findings(machines)
     err.print(escape(picture(machines)))
     _tell(found)
+    wishes = completed(machines, options.wishes)
     wishes = replace(
-        options.wishes,
-        controller=options.wishes.controller or _own_address(addresses[0]),
+        wishes,
+        controller=wishes.controller or _own_address(addresses[0]),
         private_key_file=str(options.key.absolute()) if options.key else None,
         host_keys=keys,
         switches=[replace(each, host_key=keys[each.address]) for each in switches],
