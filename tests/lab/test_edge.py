@@ -150,7 +150,7 @@ def test_a_front_end_that_is_taken_out_leaves_its_data_until_the_purge(
     refused = rackform("purge", "open-webui", "--yes")
     assert refused.status == 2
     assert "is still declared or runs on head" in refused.err
-    removed("frontends")
+    removed("frontends.open_webui")
     up()
     assert on("head", "docker container inspect open-webui").status != 0
     with pytest.raises((httpx.ConnectError, httpx.ConnectTimeout)):
