@@ -103,7 +103,7 @@ class Watchdog(Settings):
         ge=30,
         le=86400,
         description="Seconds without a token, while Ray Serve says that all runs, after which the"
-        " model's workers are restarted, and after as many more the head.",
+        " model's workers are restarted, and after as many more, 120 at least, the head.",
     )
     start_s: Whole = Field(
         default=900,

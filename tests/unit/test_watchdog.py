@@ -47,8 +47,15 @@ def every(seconds: int, until: int, serve: Serve) -> list[tuple[float, Serve]]:
 
 def test_workers_are_restarted_first_then_the_head_and_then_a_person_is_needed() -> None:
     it = ladder()
-    assert steps(it, *every(10, 1000, Serve.RUNNING)) == [(100, {"w1", "w2"}), (200, set())]
+    assert steps(it, *every(10, 1000, Serve.RUNNING)) == [(100, {"w1", "w2"}), (220, set())]
     assert it.rung is Rung.GAVE_UP
+
+
+def test_serve_is_given_the_time_to_notice_a_restart() -> None:
+    it = Ladder(40, START_S, {MODEL: WORKERS}, since=0)
+    hung = [*every(10, 50, Serve.RUNNING), *((now, Serve.RUNNING) for now in (80, 120, 150))]
+    assert steps(it, *hung) == [(40, {"w1", "w2"})]
+    assert steps(it, (155, Serve.STARTING), (900, Serve.STARTING)) == []
 
 
 def test_the_first_token_sets_it_back() -> None:
@@ -173,7 +180,7 @@ def head(folder: Path, address: str, after_s: float = 0) -> program.Watch:
         "timeout_s": 5, "token_file": str(folder / "token"), "container": "ray-head",
         "armed_file": str(folder / "armed"), "metrics_file": str(folder / "watchdog.prom"),
     }  # fmt: skip
-    return program.Watch(settings, Ladder(after_s, START_S, {MODEL: WORKERS}, since=0))
+    return program.Watch(settings, Ladder(after_s, START_S, {MODEL: WORKERS}, since=0, noticed_s=0))
 
 
 def follower(folder: Path, address: str) -> program.Follow:

@@ -59,6 +59,8 @@ class Ladder:
     workers_of: Mapping[str, Collection[str]]
     """Model → nodes of its ranks, without the head."""
     since: float
+    noticed_s: float = 120
+    """What Serve may need to notice a restart: for as long RUNNING may still be the old state."""
     rung: Rung = Rung.CALM
     serve: Serve = Serve.EMPTY
 
@@ -70,6 +72,8 @@ class Ladder:
         if serve is not self.serve:
             self.since, self.serve = now, serve
         borne = self.after_s if serve is Serve.RUNNING else self.start_s
+        if self.rung is not Rung.CALM:
+            borne = max(borne, self.noticed_s)
         if now - self.since < borne or self.rung is Rung.GAVE_UP:
             return None
         self.since = now
