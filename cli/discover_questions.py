@@ -13,9 +13,9 @@ import typer
 
 from cli import discover_options as given
 from cli.console import err
-from discover.choices import fabric_nic, node_names
+from discover.choices import fabric_nic, heard_port, node_names
 from discover.model import Machine
-from discover.wishes import CableWish, CircuitWish, SwitchWish, Wishes
+from discover.wishes import ASSUMED_GBIT_S, CableWish, CircuitWish, Wishes
 from stack.errors import InputError
 
 _Answer = TypeVar("_Answer")
@@ -58,21 +58,18 @@ def _speed(machines: Sequence[Machine]) -> float | None:
             raise InputError(f"{text} is no speed: write a number of Gbit/s, such as 100")
         return float(text)
 
-    return _asked("No card has a link. How fast is the fabric, in Gbit/s?", positive, "100")
+    return _asked(
+        "No card has a link. How fast is the fabric, in Gbit/s?", positive, f"{ASSUMED_GBIT_S}"
+    )
 
 
 def _cables(machines: Sequence[Machine], wishes: Wishes) -> Iterator[CableWish]:
     named = {cable.switch for cable in wishes.cables}
+    cards = [card for card in map(fabric_nic, machines) if card]
     for switch in wishes.switches:
-        if switch.name not in named and not any(_heard(machine, switch) for machine in machines):
+        if switch.name not in named and not any(heard_port(card, switch.name) for card in cards):
             for node in node_names(machines).values():
                 yield from _cable(switch.name, node)
-
-
-def _heard(machine: Machine, switch: SwitchWish) -> bool:
-    card = fabric_nic(machine)
-    system = (card.neighbour or "").partition(" ")[0] if card else ""
-    return system.partition(".")[0] == switch.name
 
 
 def _cable(switch: str, node: str) -> Iterator[CableWish]:

@@ -1,18 +1,16 @@
 """What real machines have to hold before an `up` changes the first of them: all told at once."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from lab.keys import controller_key
 from remote.connection import Connection
 from remote.errors import LoginRefused, OtherHostKey, RackformError
 from remote.examine import Examined, ask, one_machine, refusals
+from remote.together import ask_each
 from stack.errors import InputError
 from stack.machines import declared, own_key
 from stack.paths import stack_dir
 from stack.schema import Site
-
-_MOST_AT_A_TIME = 16
 
 
 def examine(stack: str, site: Site) -> None:
@@ -30,17 +28,9 @@ def examine(stack: str, site: Site) -> None:
     key = site.ssh.private_key_file or controller_key(stack_dir(stack)).private_file
     reached = declared(site, key)
     nodes = {name: reached[name] for name in site.nodes}
-    with ThreadPoolExecutor(_MOST_AT_A_TIME) as pool:
-        answers = dict(zip(nodes, pool.map(_asked, nodes.values()), strict=True))
+    answers = dict(zip(nodes, ask_each(ask, list(nodes.values())), strict=True))
     if wrong := list(_wrong(nodes, answers)):
         raise InputError("\n".join(wrong))
-
-
-def _asked(connection: Connection) -> Examined | RackformError:
-    try:
-        return ask(connection)
-    except RackformError as error:
-        return error
 
 
 def _wrong(

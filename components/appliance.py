@@ -237,9 +237,10 @@ class Appliance(ComponentResource):
     @staticmethod
     def _engine_image(ground: Ground) -> ContainerImage:
         """Declare vLLM's image on Ray's nodes, and where texts are embedded, which it does, too."""
-        plan, embedding = ground.plan, ground.site.frontends.embeddings
-        nodes = {plan.head, *(worker.node for worker in plan.workers)}
-        return ground.image("vllm", nodes | ({embedding.node} if embedding else set()))
+        embedding = ground.site.frontends.embeddings
+        return ground.image(
+            "vllm", {*ground.plan.ray_nodes, *([embedding.node] if embedding else [])}
+        )
 
     def _offer(self, ground: Ground) -> list[Placed]:
         """Declare what people use: front-ends, monitoring, and the edge in front of all.

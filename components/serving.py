@@ -42,7 +42,7 @@ class Serving(ComponentResource):
     def __init__(self, name: str, args: ServingArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("rackform:cluster:Serving", name, None, opts)
         site, plan = args.site, args.plan
-        ray_nodes = sorted({plan.head, *(worker.node for worker in plan.workers)})
+        ray_nodes = sorted(plan.ray_nodes)
         weights = [
             ModelWeights(
                 f"{name}-{key}-weights",

@@ -4,7 +4,7 @@ from pydantic import JsonValue
 
 from planner.models import Plan
 from pyinfra_deploys.watchdog.settings import Follow, Watch, WatchdogSettings
-from remote.container_spec import HOST_FOLDER
+from remote.container_spec import host_path
 from serving.ray_node import METRICS_PORT, TOKEN
 from stack.doors import WATCHDOG
 from stack.schema import Site
@@ -16,16 +16,15 @@ def watchdog(site: Site, plan: Plan, node: str) -> dict[str, JsonValue]:
 
 
 def _settings(site: Site, plan: Plan, node: str) -> WatchdogSettings:
-    workers = [worker.node for worker in plan.workers if worker.node != plan.head]
     if site.watchdog and node == plan.head:
-        return WatchdogSettings(container="ray-head", part=_watch(site, plan, workers))
-    if site.watchdog and node in workers:
+        return WatchdogSettings(container="ray-head", part=_watch(site, plan))
+    if site.watchdog and node in plan.ray_nodes:
         orders = f"http://{site.nodes[plan.head].fabric_address}:{WATCHDOG}/"
         return WatchdogSettings(container="ray-worker", part=Follow(node=node, orders=orders))
     return WatchdogSettings()
 
 
-def _watch(site: Site, plan: Plan, workers: list[str]) -> Watch:
+def _watch(site: Site, plan: Plan) -> Watch:
     assert site.watchdog  # noqa: S101 - declared only where the site asks for it
     address = site.nodes[plan.head].fabric_address
     return Watch(
@@ -33,12 +32,12 @@ def _watch(site: Site, plan: Plan, workers: list[str]) -> Watch:
         port=WATCHDOG,
         api=f"http://{address}:{site.ray.serve_port}",
         dashboard=f"http://127.0.0.1:{site.ray.dashboard_port}",
-        token_file=f"{HOST_FOLDER}/ray-head/files{TOKEN}",
+        token_file=host_path("ray-head", TOKEN),
         metrics=tuple(
-            f"{site.nodes[name].fabric_address}:{METRICS_PORT}" for name in [plan.head, *workers]
+            f"{site.nodes[name].fabric_address}:{METRICS_PORT}" for name in plan.ray_nodes
         ),
         workers_of={
-            model.served_name: tuple(name for name in model.nodes if name in workers)
+            model.served_name: tuple(name for name in model.nodes if name != plan.head)
             for model in plan.models
         },
         after_s=site.watchdog.after_s,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from discover.machine import machine
 from discover.model import Machine
@@ -10,10 +9,10 @@ from discover.probe import SCRIPT, sections
 from remote import ssh
 from remote.connection import Connection
 from remote.errors import LoginRefused, OtherHostKey, RackformError
+from remote.together import ask_each
 from stack.errors import InputError
 
 TIMEOUT_S = 120
-_MOST_AT_A_TIME = 16
 
 
 def ask(connection: Connection, script: str = SCRIPT) -> Machine:
@@ -46,17 +45,9 @@ def ask_all(connections: Sequence[Connection]) -> list[Machine]:
         RackformError: else, with a sentence for each that tells nothing.
 
     """
-    with ThreadPoolExecutor(_MOST_AT_A_TIME) as pool:
-        answers = list(pool.map(_asked, connections))
+    answers = ask_each(ask, connections)
     errors = [each for each in answers if isinstance(each, RackformError)]
     if errors:
         wrong = all(isinstance(each, LoginRefused | OtherHostKey) for each in errors)
         raise (InputError if wrong else RackformError)("\n".join(map(str, errors)))
     return [each for each in answers if isinstance(each, Machine)]
-
-
-def _asked(connection: Connection) -> Machine | RackformError:
-    try:
-        return ask(connection)
-    except RackformError as error:
-        return error

@@ -42,6 +42,12 @@ def fabric_nic(machine: Machine) -> Nic | None:
     return max(free, key=worth, default=None)
 
 
+def heard_port(nic: Nic, switch: str) -> str | None:
+    """Return the port of a switch that LLDP hears on a card, if it hears that switch."""
+    system, _, port = (nic.neighbour or "").partition(" ")
+    return port if port and system.partition(".")[0] == switch else None
+
+
 def gpu_model(gpu: Gpu) -> str:
     """Return a GPU's name as a site has it.
 

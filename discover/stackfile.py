@@ -7,17 +7,16 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import yaml
 
-from discover.choices import fabric_nic, gpu_link, gpu_model, node_names
+from discover.choices import fabric_nic, gpu_link, gpu_model, heard_port, node_names
 from discover.gpus import nearest_rdma
 from discover.model import Machine, Nic
 from discover.proposal import proposed
-from discover.wishes import EXAMPLE_REVISION, SwitchWish, Wishes
+from discover.wishes import ASSUMED_GBIT_S, EXAMPLE_REVISION, SwitchWish, Wishes
 from stack.errors import InputError
 
 _FIRST_HOST = 11
 _FABRIC = IPv4Network("10.78.0.0/24")
 _WIDTH = 94
-_ASSUMED_GBIT_S = 100
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _link(nodes: Sequence[_Node], wishes: Wishes) -> Iterator[str]:
     elif speeds:
         yield f"        gbit_s: {min(speeds) / 1000:g} # the slowest of the cards' links"
     else:
-        yield f"        gbit_s: {_ASSUMED_GBIT_S} # ASSUMED, as no card has a link; or --gbit-s"
+        yield f"        gbit_s: {ASSUMED_GBIT_S} # ASSUMED, as no card has a link; or --gbit-s"
     without = [n.name for n in nodes if n.machine.gpus and not n.nic.rdma]
     reason = (
         f"no RDMA device at the card of {', '.join(without)}" if without else "every worker has it"
@@ -236,10 +235,9 @@ def _ports(
     }
     found = 0
     for node in nodes:
-        system, _, by_lldp = (node.nic.neighbour or "").partition(" ")
         port, why = told.get(node.name), "by --cable"
-        if not port and system.partition(".")[0] == switch.name:
-            port, why = by_lldp, "heard by LLDP"
+        if not port:
+            port, why = heard_port(node.nic, switch.name), "heard by LLDP"
         if port:
             found += 1
             yield f"          {port}: {node.name}.{node.nic.name} # {why}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 EXAMPLE_REVISION = "0" * 39 + "1"
+ASSUMED_GBIT_S = 100
 
 
 @dataclass(frozen=True)

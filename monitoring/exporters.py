@@ -1,6 +1,5 @@
 """The exporters' containers: what each node measures of itself and of the others. Pure."""
 
-import json
 from pathlib import Path
 
 from monitoring.gpu_fields import counters_csv, simulated
@@ -8,6 +7,7 @@ from monitoring.prometheus import USER, names_of_edge
 from monitoring.rule import to_yaml
 from planner.models import Plan
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from remote.program_parts import program_parts
 from stack import doors
 from stack.schema import Node, Site
 
@@ -16,7 +16,6 @@ SIMULATOR_DATA = "/var/lib/rackform/gpu-simulator"
 TEXTFILES = "/var/lib/rackform/metrics"
 """Metrics that a program leaves on a node as files (*.prom); the node exporter passes them on."""
 _FILES = Path(__file__).parent / "files"
-_PROGRAMS = "/etc/rackform"
 _NO_MOUNTS = ("dev", "proc", "run", "sys", "etc/rackform/.+", "var/lib/docker/.+")
 _NO_DISKS = (
     "autofs", "binfmt_misc", "bpf", "cgroup2?", "configfs", "debugfs", "devpts", "devtmpfs",
@@ -200,18 +199,7 @@ def _by_name(name: str, http: dict[str, object]) -> dict[str, object]:
 def _program(
     name: str, settings: dict[str, object], mounts: list[Mount], ready: Readiness
 ) -> ContainerParts:
-    program, told = f"{_PROGRAMS}/{name}", f"{_PROGRAMS}/settings.json"
-    return ContainerParts(
-        command=["python3", program, told],
-        environment={"PYTHONUNBUFFERED": "1"},
-        user=USER,
-        files={
-            program: HostFile(content=(_FILES / name).read_text(encoding="utf-8"), mode=0o444),
-            told: HostFile(content=json.dumps(settings, indent=1) + "\n", mode=0o444),
-        },
-        mounts=mounts,
-        ready=ready,
-    )
+    return program_parts(_FILES / name, settings, user=USER, ready=ready, mounts=mounts)
 
 
 def _listens(node: Node, port: int) -> Readiness:

@@ -91,8 +91,7 @@ def _jobs(site: Site, plan: Plan, gpus: Sequence[str]) -> Iterator[Tree]:
     if gpus:
         labels = {"lab_simulated": "true"} if site.twin else {}
         yield _job(site, "gpu", doors.GPU_EXPORTER, list(gpus), labels=labels)
-    ray = list(dict.fromkeys([plan.head, *(worker.node for worker in plan.workers)]))
-    yield _job(site, "ray", METRICS_PORT, ray)
+    yield _job(site, "ray", METRICS_PORT, plan.ray_nodes)
     yield _job(site, "tokens", doors.TOKEN_PROBE, home)
     yield _endpoints(site)
 

@@ -142,7 +142,7 @@ def _hosts(site: Site, plan: Plan) -> Iterator[Subsystem]:
             _fact(Hosts.disk, "fullest disk: {value}", "max"),
         ),
     )
-    ranks = tuple(dict.fromkeys([plan.head, *(worker.node for worker in plan.workers)]))
+    ranks = plan.ray_nodes
     yield Subsystem(
         name="Ray",
         present=Present(expr=Hosts.ray.expr, label="node"),

@@ -45,6 +45,11 @@ class Plan(_Planned):
     expected_nodes: int
     expected_gpus: int
 
+    @property
+    def ray_nodes(self) -> tuple[str, ...]:
+        """The nodes that Ray runs on, the head first."""
+        return tuple(dict.fromkeys((self.head, *(worker.node for worker in self.workers))))
+
     def warnings(self) -> tuple[str, ...]:
         """Return what the plan could not look at, each once."""
         return tuple(dict.fromkeys(each for model in self.models for each in model.warnings))

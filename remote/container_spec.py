@@ -93,7 +93,12 @@ class ContainerSpec(Frozen):
 
     def host_path(self, path: str) -> str:
         """Return where the host keeps the file that the container sees at `path`."""
-        return f"{self.folder()}/files/{path.lstrip('/')}"
+        return host_path(self.name, path)
+
+
+def host_path(container: str, path: str) -> str:
+    """Return where the host keeps the file that a container sees at `path`."""
+    return f"{HOST_FOLDER}/{container}/files/{path.lstrip('/')}"
 
 
 def fields(spec: ContainerSpec, salt: str) -> dict[str, str]:

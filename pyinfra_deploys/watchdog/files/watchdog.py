@@ -86,8 +86,11 @@ class Ladder:
         return None if tried else ()
 
 
-def get(url: str, timeout_s: float, headers: Mapping[str, str] | None = None) -> bytes:
-    request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - as below
+def fetch(
+    url: str, timeout_s: float, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> bytes:
+    """Return what is answered; a request with a body is a POST."""
+    request = urllib.request.Request(url, body, dict(headers or {}))  # noqa: S310 - as below
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - settings' own
         content: bytes = answer.read()
     return content
@@ -98,14 +101,10 @@ def speaks(api: str, model: str, timeout_s: float) -> bool:
     body = {
         "model": model, "messages": [{"role": "user", "content": "Count: 1 2 3"}], "max_tokens": 1,
     }  # fmt: skip
-    request = urllib.request.Request(  # noqa: S310 - as above
-        f"{api}/v1/chat/completions",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
+    headers = {"Content-Type": "application/json"}
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
-            return bool(json.load(answer)["usage"]["completion_tokens"] > 0)
+        answer = fetch(f"{api}/v1/chat/completions", timeout_s, headers, json.dumps(body).encode())
+        return bool(json.loads(answer)["usage"]["completion_tokens"] > 0)
     except _FAILED:
         return False
 
@@ -219,7 +218,7 @@ class Watch:
 
     def _generated(self, address: str, model: str) -> float:
         try:
-            exposition = get(f"http://{address}/metrics", self.settings["timeout_s"])
+            exposition = fetch(f"http://{address}/metrics", self.settings["timeout_s"])
             return generated(exposition.decode(), model)
         except _FAILED:
             return 0
@@ -227,7 +226,7 @@ class Watch:
     def _serve(self) -> Serve:
         try:
             token = Path(self.settings["token_file"]).read_text(encoding="utf-8").strip()
-            answer = get(
+            answer = fetch(
                 f"{self.settings['dashboard']}/api/serve/applications/",
                 self.settings["timeout_s"],
                 {"Authorization": f"Bearer {token}"},
@@ -269,7 +268,7 @@ class Follow:
     def once(self) -> None:
         """Carry out an order that is for this node, young, and not carried out yet."""
         try:
-            orders = json.loads(get(self.settings["orders"], self.settings["timeout_s"]))
+            orders = json.loads(fetch(self.settings["orders"], self.settings["timeout_s"]))
             order = orders.get(self.settings["node"])
             if not order or order["age_s"] > _ORDER_HOLDS_S:
                 return
