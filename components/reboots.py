@@ -118,6 +118,7 @@ class Reboots(ComponentResource):
             "dashboard_port": args.site.ray.dashboard_port,
             "ray_token": args.ray_token,
             "spare": has_spare(plan, node),
+            "requests_end_s": args.site.ray.drain_s,
         }
         return Output.secret(_json(tree))
 

@@ -122,6 +122,7 @@ def _llm_model(site: Site, model: ModelPlan) -> LlmModel:
             "max_queued_requests": declared.traffic.max_queued_requests,
             "engine_kwargs": engine,
             "environment": _partition(model),
+            "drain_s": site.ray.drain_s,
         }
     )
 

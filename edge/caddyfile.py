@@ -21,6 +21,7 @@ READY = "/v1/models"
 """What Serve answers with 200 exactly while its LLM application has a route and a replica of its
 ingress; a head that has just come back answers 404, one that is starting refuses.
 """
+CHECK_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,10 @@ _COMMON = """\
 def _readiness(door: Door) -> str:
     """Return the site that tells on the loopback whether Serve is ready.
 
-    Debian's Caddy holds a request back until an upstream is healthy only if it is a GET: a POST
-    fails at once. So each request is preceded by a GET to this site, which waits in its place.
+    Debian's Caddy holds a request back until an upstream is healthy only if it is a GET, and asks
+    again only where a connection breaks: a POST fails at once, and a status is passed on. So each
+    request is preceded by a GET to this site, which waits in its place: it is answered when Serve
+    is ready at that moment, and breaks off where it isn't.
     """
     return f"""\
 http://127.0.0.1:{door.readiness_port} {{
@@ -141,7 +144,22 @@ http://127.0.0.1:{door.readiness_port} {{
 		reverse_proxy {door.api}
 	}}
 	handle {{
-		respond 204
+		rewrite * {READY}
+		reverse_proxy {door.api} {{
+			transport http {{
+				response_header_timeout {CHECK_TIMEOUT_S}s
+			}}
+			@ready status 200
+			handle_response @ready {{
+				respond 204
+			}}
+			handle_response {{
+				abort
+			}}
+		}}
+	}}
+	handle_errors {{
+		abort
 	}}
 }}"""
 
@@ -216,7 +234,7 @@ def _api(door: Door, offers: Sequence[Offer]) -> str:
 				lb_try_interval 250ms
 				health_uri /ready
 				health_interval 1s
-				health_timeout 5s
+				health_timeout {CHECK_TIMEOUT_S}s
 				health_status 200
 			}}
 			reverse_proxy {door.api} {{

@@ -18,8 +18,8 @@ from serving.ray_node import GCS_PORT
 from serving.serve_status import first_line
 from stack.steps import Drain
 
-DEADLINE_S = 120
-"""How long a replica may take to move; Serve stops what is left before it."""
+MARGIN_S = 90
+"""What starting a replica elsewhere, or stopping one, may take besides the requests under way."""
 POLL_S = 2.0
 
 
@@ -48,8 +48,13 @@ def drain(order: Drain, progress: Callable[[str], None]) -> str:
         head = next((node.node_ip for node in alive if node.is_head_node), "")
         if order.spare and head:
             _announce(order, head, mine[0])
-            return _move(name, api, mine[0], progress)
-        return _stop(name, api, progress)
+            return _move(name, api, mine[0], _limit_s(order), progress)
+        return _stop(name, api, _limit_s(order), progress)
+
+
+def _limit_s(order: Drain) -> int:
+    """Return how long the drain may take; Serve stops what is left before it."""
+    return order.requests_end_s + MARGIN_S
 
 
 def _announce(order: Drain, head: str, node_id: str) -> None:
@@ -59,13 +64,15 @@ def _announce(order: Drain, head: str, node_id: str) -> None:
         "--address", f"{head}:{GCS_PORT}", "--node-id", node_id,
         "--reason", "DRAIN_NODE_REASON_PREEMPTION",
         "--reason-message", f"{order.node.name} is rebooted",
-        "--deadline-remaining-seconds", str(DEADLINE_S),
+        "--deadline-remaining-seconds", str(_limit_s(order)),
     ]  # fmt: skip
     ssh.run(order.node, ssh.as_root(order.node, words))
 
 
-def _move(name: str, api: RayApi, node_id: str, progress: Callable[[str], None]) -> str:
-    deadline = time.monotonic() + DEADLINE_S
+def _move(
+    name: str, api: RayApi, node_id: str, limit_s: int, progress: Callable[[str], None]
+) -> str:
+    deadline = time.monotonic() + limit_s
     while left := api.serving_on(node_id):
         if time.monotonic() > deadline:
             return f"{name} is drained but for {left} processes of Serve, whose time is over"
@@ -74,7 +81,7 @@ def _move(name: str, api: RayApi, node_id: str, progress: Callable[[str], None])
     return f"{name} is drained: other nodes serve"
 
 
-def _stop(name: str, api: RayApi, progress: Callable[[str], None]) -> str:
+def _stop(name: str, api: RayApi, limit_s: int, progress: Callable[[str], None]) -> str:
     """Take the applications away; the proxies stay, or they would cut off what they still carry."""
     found = api.applications()
     if not found.applications:
@@ -83,11 +90,11 @@ def _stop(name: str, api: RayApi, progress: Callable[[str], None]) -> str:
     options = {"proxy_location": found.proxy_location, "http_options": found.http_options}
     kept = {key: value for key, value in options.items() if value is not None}
     api.put({**kept, "applications": []})
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + limit_s
     while left := api.applications(patient=True).applications:
         if time.monotonic() > deadline:
             raise RackformError(
-                f"{', '.join(left)} still runs {DEADLINE_S} s after it was taken away for the "
+                f"{', '.join(left)} still runs {limit_s} s after it was taken away for the "
                 f"reboot of {name}: see Ray's dashboard, then run up again"
             )
         time.sleep(POLL_S)

@@ -60,6 +60,9 @@ class LlmModel(Frozen):
     execute_timeout_s: int = Field(
         default=20, description="silence of a rank after which vLLM gives the engine up"
     )
+    drain_s: int = Field(
+        default=20, ge=1, description="how long answers under way go on when a replica is stopped"
+    )
 
 
 def serve_config(
@@ -83,7 +86,10 @@ def serve_config(
                 "name": application,
                 "route_prefix": "/",
                 "import_path": "ray.serve.llm:build_openai_app",
-                "args": {"llm_configs": [llm_config(model) for model in models]},
+                "args": {
+                    "llm_configs": [llm_config(model) for model in models],
+                    "ingress_deployment_config": _stopping(max(m.drain_s for m in models)),
+                },
             }
         ],
     }
@@ -102,6 +108,7 @@ def llm_config(model: LlmModel) -> dict[str, JsonValue]:
             "autoscaling_config": model.autoscaling.model_dump(mode="json"),
             "max_ongoing_requests": model.max_ongoing_requests,
             "max_queued_requests": model.max_queued_requests,
+            **_stopping(model.drain_s),
         },
         "log_engine_metrics": True,
         "runtime_env": {
@@ -113,6 +120,10 @@ def llm_config(model: LlmModel) -> dict[str, JsonValue]:
     }
     accelerator = next((n for n in RAY_ACCELERATORS if n.lower() == model.gpu_kind.lower()), None)
     return config | ({"accelerator_type": accelerator} if accelerator else {})
+
+
+def _stopping(drain_s: int) -> dict[str, JsonValue]:
+    return {"graceful_shutdown_timeout_s": drain_s}
 
 
 def _engine(model: LlmModel) -> dict[str, JsonValue]:

@@ -92,6 +92,13 @@ class Ray(Settings):
     request_timeout_s: Whole = Field(
         default=600, ge=1, le=86400, description="Longest answer before Serve gives up, in seconds."
     )
+    drain_s: Whole = Field(
+        default=60,
+        ge=1,
+        le=600,
+        description="How long an answer under way may go on when what gives it is stopped, for an"
+        " upgrade or a reboot, in seconds.",
+    )
 
     dashboard_port: ClassVar[int] = 8265
     """On the head's loopback; fixed, as is all that Ray's own parts listen on."""

@@ -28,6 +28,7 @@ class Drain(_Order):
     dashboard_port: int
     ray_token: str
     spare: bool = Field(description="the models keep their least replicas without this node")
+    requests_end_s: int = Field(description="how long Serve lets requests under way go on")
 
 
 class Return(_Order):

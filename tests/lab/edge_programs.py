@@ -57,6 +57,8 @@ class Upstream:
     kind: str = "application/json"
     pieces: tuple[bytes, ...] = (b"done",)
     pause_s: float = 0
+    silent: threading.Event = field(default_factory=threading.Event)
+    """While it is set, a GET is read and never answered."""
     asked: list[Asked] = field(default_factory=list)
     _server: ThreadingHTTPServer | None = None
 
@@ -84,6 +86,9 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {key.lower(): value for key, value in self.headers.items()}
             upstream.asked.append(Asked(self.command, self.path, headers, len(body)))
+            if self.command == "GET" and upstream.silent.is_set():
+                time.sleep(30)
+                return
             posted = upstream.post_status if self.command == "POST" else None
             self.send_response(posted or upstream.status)
             self.send_header("Content-Type", upstream.kind)

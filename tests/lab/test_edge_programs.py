@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-from edge.caddyfile import Door, Offer
+from edge.caddyfile import CHECK_TIMEOUT_S, Door, Offer
 from tests.lab.edge_programs import HERE, KEYS, PASSWORD, RAY_TOKEN, Edge, Upstream, free_port
 from tests.lab.edge_programs import running as run_edge
 
@@ -135,15 +136,40 @@ def test_a_request_that_comes_right_after_serve_went_down_waits_as_well(
     timer.join()
 
 
-def test_a_request_that_serve_has_no_route_for_yet_is_told_to_try_again(
+def test_requests_of_the_very_moment_in_which_serve_lost_its_route_wait_as_well(
     edge: Edge, model: Upstream
 ) -> None:
-    """As in the second before the edge knows that the model is away: clients try a 503 again."""
+    assert _post(edge).status_code == httpx.codes.OK
+    with ThreadPoolExecutor(max_workers=8) as callers:
+        model.status, model.kind = 404, "text/plain; charset=utf-8"
+        asked = [callers.submit(_post, edge) for _ in range(8)]
+        time.sleep(3)
+        model.status, model.kind = 200, "application/json"
+        answers = [each.result() for each in asked]
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "done")] * 8
+    assert [asked.body_bytes > 2_000_000 for asked in model.posts()] == [True] * 9
+
+
+def test_a_request_that_loses_its_route_on_the_way_is_told_to_try_again(
+    edge: Edge, model: Upstream
+) -> None:
+    """As between the question whether Serve is ready and the request: clients try a 503 again."""
     model.post_status, model.kind = 404, "text/plain; charset=utf-8"
     answer = _post(edge)
     assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
     assert answer.headers["Retry-After"] == "10"
     assert answer.json()["error"]["type"] == "unavailable"
+
+
+def test_a_request_waits_for_a_serve_that_does_not_say_whether_it_is_ready(
+    edge: Edge, model: Upstream
+) -> None:
+    assert _post(edge).status_code == httpx.codes.OK
+    model.silent.set()
+    threading.Timer(3, model.silent.clear).start()
+    began = time.monotonic()
+    assert _post(edge).status_code == httpx.codes.OK
+    assert time.monotonic() - began > CHECK_TIMEOUT_S
 
 
 def test_what_the_models_api_does_not_find_is_not_found(edge: Edge, model: Upstream) -> None:

@@ -62,6 +62,7 @@ def test_the_drain_of_a_node_without_a_spare_takes_the_model_away(expected: Expe
         dashboard_port=DASHBOARD_PORT,
         ray_token=expected.ray_token,
         spare=False,
+        requests_end_s=60,
     )
     assert served(expected) == ["llm"]
     told = steps.run(Step.DRAIN, order.model_dump_json())

@@ -146,6 +146,7 @@ def drained(name: str) -> tuple[str, list[str]]:
         dashboard_port=DASHBOARD_PORT,
         ray_token=TOKEN,
         spare=True,
+        requests_end_s=30,
     )
     caller = Caller()
     caller.start()

@@ -279,6 +279,7 @@ ORDER = Drain(
     dashboard_port=8265,
     ray_token="t",  # noqa: S106
     spare=False,
+    requests_end_s=60,
 )
 
 
@@ -342,7 +343,7 @@ def test_without_a_spare_applications_go_and_the_proxies_stay_as_they_are(ray: R
 def test_an_application_that_does_not_go_ends_the_update_before_the_reboot(
     ray: Ray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "DEADLINE_S", -1)
+    monkeypatch.setattr(drain, "MARGIN_S", -ORDER.requests_end_s - 1)
     ray.applications_left = ["llm", "llm"]
     with pytest.raises(RackformError, match=r"llm still runs .* for the reboot of w1"):
         drained()

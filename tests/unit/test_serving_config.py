@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -53,6 +54,19 @@ def test_the_proxy_listens_on_the_fabric_and_on_the_head_alone() -> None:
     assert config["http_options"] == {
         "host": "10.78.0.11", "port": 8123, "request_timeout_s": 600,
     }  # fmt: skip
+
+
+def test_an_answer_under_way_may_end_in_the_model_and_in_the_ingress_it_comes_through() -> None:
+    patient = LAB.model_copy(update={"drain_s": 90})
+    config: dict[str, Any] = serve_config([LAB, patient], host="10.78.0.11")
+    (application,) = config["applications"]
+    arguments = application["args"]
+    assert arguments["ingress_deployment_config"] == {"graceful_shutdown_timeout_s": 90}
+    ends = [
+        each["deployment_config"]["graceful_shutdown_timeout_s"]
+        for each in arguments["llm_configs"]
+    ]
+    assert ends == [20, 90]
 
 
 def test_autoscaling_bounds_in_the_wrong_order_are_refused() -> None:
