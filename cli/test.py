@@ -50,7 +50,7 @@ def _pytest(tiers: Sequence[str], options: Sequence[str]) -> int:
     """
     folders = [ROOT / "tests" / tier for tier in tiers]
     shuffled = ["--numprocesses", "auto", "--dist", "worksteal", "--randomly-dont-reset-seed"]
-    order = ["-p", "no:randomly"] if "lab" in tiers else shuffled
+    order = ["-p", "no:randomly", "--durations", "20"] if "lab" in tiers else shuffled
     return subprocess.run(
         [sys.executable, "-m", "pytest", *folders, *order, *options], cwd=ROOT, check=False
     ).returncode
