@@ -30,6 +30,7 @@ from provider.values import (
     secret_texts,
     wire_map,
 )
+from remote import absence
 from remote.errors import OtherHostKey, RackformError, Unreachable
 
 AnyResource: TypeAlias = Resource[Any, Any]
@@ -119,7 +120,8 @@ class Adapter(sdk.Provider):
 
         def read() -> AnyState | None:
             try:
-                return resource.read(old, ctx)
+                with absence.looking():
+                    return resource.read(old, ctx)
             except RackformError as error:
                 if _is_away(error):
                     ctx.warn(f"not reachable: assuming no change since the last up ({error})")
@@ -223,7 +225,8 @@ def _preview(
     resource: AnyResource, old: AnyState | None, new: Any, ctx: EngineContext
 ) -> Mapping[str, Plain]:
     try:
-        return resource.preview(old, new, ctx)
+        with absence.looking():
+            return resource.preview(old, new, ctx)
     except Unreachable as error:
         if not _is_away(error):
             raise

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from remote import keys
+from remote import absence, keys
 from remote.connection import Connection
 from remote.errors import LoginRefused, NotDone, OtherHostKey, RackformError, Unreachable
 
@@ -103,6 +103,7 @@ def _share(connection: Connection, timeout_s: float) -> None:
     with _opening[digest]:
         if (_runtime_dir() / digest).exists():
             return
+        absence.check(digest)
         done = subprocess.run(
             [*ssh_argv(connection), "--", "true"],
             stdin=subprocess.DEVNULL,
@@ -110,8 +111,10 @@ def _share(connection: Connection, timeout_s: float) -> None:
             timeout=timeout_s,
             check=False,
         )
-    if done.returncode == SSH_FAILED:
-        raise unreachable(connection, done.stderr.decode(errors="replace"))
+        if done.returncode == SSH_FAILED:
+            error = unreachable(connection, done.stderr.decode(errors="replace"))
+            absence.missed(digest, error)
+            raise error
 
 
 def run(

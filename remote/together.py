@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from remote.connection import Connection
@@ -23,4 +24,6 @@ def ask_each(
             return error
 
     with ThreadPoolExecutor(_MOST_AT_A_TIME) as pool:
-        return list(pool.map(asked, connections))
+        # A thread has the caller's context only if it is given it: whether it merely looks.
+        jobs = [pool.submit(copy_context().run, asked, each) for each in connections]
+        return [job.result() for job in jobs]

@@ -54,8 +54,8 @@ def drivers() -> dict[str, str]:
 class Caller(threading.Thread):
     """Somebody who asks the model one thing after the other, until told to stop.
 
-    A 503 is asked again when it says so, as OpenAI's clients do: it may meet the one request that is
-    between the edge's question whether Serve is ready and Serve, when that loses its route.
+    A 503 is asked again when it says so, as OpenAI's clients do: it may meet the one request that
+    is between the edge's question whether Serve is ready and Serve, when that loses its route.
     """
 
     def __init__(self, report: dict[str, Any]) -> None:
