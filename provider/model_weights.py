@@ -47,7 +47,7 @@ class ModelWeights(Resource[ModelWeightsInputs, ModelWeightsOutputs]):
         _ = ctx
         found = spread.pending(folder(state), state.outputs.files, state.inputs.nodes)
         due = [f"{node}: {file}" for node, files in found.items() for file in files]
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        return state.with_pending(due)
 
     def update(
         self, state: ModelWeightsState, inputs: ModelWeightsInputs, ctx: Context

@@ -57,8 +57,7 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
 
     def read(self, state: SwitchConfigState, ctx: Context) -> SwitchConfigState:
         _ = ctx
-        lines = self._look(state.inputs).pending
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": lines}))
+        return state.with_pending(self._look(state.inputs).pending)
 
     def update(
         self, state: SwitchConfigState, inputs: SwitchConfigInputs, ctx: Context
