@@ -12,7 +12,6 @@ from typing import TypeVar
 from pydantic import ValidationError
 from rich.markup import escape
 
-from cli.access import write_private
 from cli.console import err
 from cli.machines import machine
 from commission import links, nccl, soak
@@ -25,6 +24,7 @@ from planner.power import continuous_w, wall_w
 from remote import ssh
 from remote.errors import RackformError
 from remote.host_folders import METRICS
+from remote.private_file import write_private
 from serving import ray_node
 from stack.load import load_site, read_stack
 from stack.paths import stack_dir
