@@ -1,8 +1,6 @@
 """How people and their programs reach an appliance: address, CA, key and SSH, as files."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Json
@@ -10,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Json
 from cli.pulumi import Pulumi
 from remote.connection import Connection
 from remote.errors import RackformError
+from remote.private_file import write_private
 from remote.ssh import write_ssh_files
 from stack.expectations import Expectations
 from stack.paths import stack_dir
@@ -77,11 +76,3 @@ def access(stack: str) -> Access:
         frontends_file=frontends_file,
         ssh_config=write_ssh_files(folder, outputs.connections.values()),
     )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).replace(path)

@@ -12,7 +12,6 @@ from typing import TypeVar
 from pydantic import ValidationError
 from rich.markup import escape
 
-from cli.access import write_private
 from cli.console import err
 from cli.machines import machine
 from commission import links, nccl, soak
@@ -21,10 +20,12 @@ from commission.links import End
 from commission.metrics import nccl_metrics
 from commission.model import Baseline, LinkResult, NcclResult, Tool, Verdict
 from commission.report import html
-from monitoring.exporters import TEXTFILES
 from planner.power import continuous_w, wall_w
 from remote import ssh
 from remote.errors import RackformError
+from remote.host_folders import METRICS
+from remote.private_file import write_private
+from serving import ray_node
 from stack.load import load_site, read_stack
 from stack.paths import stack_dir
 from stack.schema import Rdma, Site
@@ -99,7 +100,7 @@ def _publish(stack: str, site: Site, metrics: str) -> Iterator[str]:
     """Leave what was measured where the monitoring node's exporter finds it."""
     if not (site.monitoring and metrics):
         return
-    node, folder = machine(stack, site.monitoring.node), shlex.quote(TEXTFILES)
+    node, folder = machine(stack, site.monitoring.node), shlex.quote(METRICS)
     file = f"{folder}/commission.prom"
     try:
         ssh.run(
@@ -167,7 +168,7 @@ def _nccl(site: Site, ends: dict[str, End], skipped: list[str]) -> Iterator[Nccl
 
 def _ranks(site: Site, ends: dict[str, End]) -> list[nccl.Rank]:
     return [
-        nccl.Rank(ends[name], site.nodes[name].gpu_count, "ray-worker") for name in site.workers
+        nccl.Rank(ends[name], site.nodes[name].gpu_count, ray_node.WORKER) for name in site.workers
     ]
 
 

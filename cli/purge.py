@@ -17,13 +17,13 @@ from cli.closure import readable
 from cli.console import err
 from remote.connection import Connection
 from remote.errors import Unreachable
+from remote.host_folders import DATA
 from remote.ssh import run
 from stack.errors import InputError
 from stack.hints import suggestion
 from stack.load import load_site, read_stack
 from stack.schema import Site
 
-_DATA = "/var/lib/rackform"
 _NAME = r"[a-z0-9][a-z0-9-]{0,39}"
 _OF_MONITORING = frozenset({"prometheus", "alertmanager", "grafana", "gpu-simulator"})
 _ALWAYS = frozenset({"registry", "redis", "edge", "before", "metrics", "watchdog"})
@@ -32,14 +32,14 @@ _TIMEOUT_S = 600
 
 _LIST = f"""
 set -e
-[ -d {_DATA} ] || exit 0
-cd {_DATA}
+[ -d {DATA} ] || exit 0
+cd {DATA}
 ids=$(docker ps -aq)
 used=$([ -z "$ids" ] || docker inspect --format '{{{{range .Mounts}}}}{{{{println .Source}}}}{{{{end}}}}' $ids)
 for name in *; do
   [ -d "$name" ] && [ ! -L "$name" ] || continue
   mounted=no
-  printf '%s\\n' "$used" | grep -qE "^{_DATA}/$name(/|\\$)" && mounted=yes
+  printf '%s\\n' "$used" | grep -qE "^{DATA}/$name(/|\\$)" && mounted=yes
   printf '%s %s %s\\n' "$(du -sb -- "$name" | cut -f1)" "$mounted" "$name"
 done
 """  # noqa: E501 - one line of shell
@@ -136,7 +136,7 @@ def _agreed(name: str, where: str) -> bool:
 
 
 def _remove(connection: Connection, name: str) -> None:
-    run(connection, ["rm", "-rf", "--", f"{_DATA}/{name}"], timeout_s=_TIMEOUT_S)
+    run(connection, ["rm", "-rf", "--", f"{DATA}/{name}"], timeout_s=_TIMEOUT_S)
 
 
 def table(found: list[Kept]) -> Table:

@@ -266,7 +266,7 @@ def _yes(value: bool | None) -> Text:  # noqa: FBT001 - a number among numbers
 
 def _time(seconds: float | None) -> Text:
     if seconds is None:
-        return Text("-", style="dim")
+        return _NONE
     for size, unit in ((1.0, "s"), (1e-3, "ms")):
         if seconds >= size:
             return Text(f"{seconds / size:.3g} {unit}")

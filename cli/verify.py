@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cli.access import write_private
+from remote.private_file import write_private
 from stack.expectations import Expectations
 from stack.paths import ROOT, state_dir
 

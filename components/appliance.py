@@ -28,6 +28,7 @@ from components.serving import Serving, ServingArgs
 from components.verification import Verification, VerificationArgs
 from edge.certificate import OwnCertificate
 from planner.models import Plan
+from serving import ray_node
 from stack.schema import Site
 
 
@@ -227,9 +228,9 @@ class Appliance(ComponentResource):
                 "registry", site.registry_node, self._registry.container, self._registry.image_id
             ),
             Placed("redis", plan.head, cluster.redis, redis_image.image_id),
-            Placed("ray-head", plan.head, cluster.head, ray_image.image_id),
+            Placed(ray_node.HEAD, plan.head, cluster.head, ray_image.image_id),
             *(
-                Placed("ray-worker", node, worker, ray_image.image_id)
+                Placed(ray_node.WORKER, node, worker, ray_image.image_id)
                 for node, worker in cluster.workers.items()
             ),
         ]

@@ -59,7 +59,7 @@ class RayCluster(ComponentResource):
         )
         self.head = self._container(
             f"{name}-head",
-            "ray-head",
+            ray_node.HEAD,
             head,
             args.ray_image,
             ray_node.ray_head(
@@ -72,7 +72,7 @@ class RayCluster(ComponentResource):
         self.workers = {
             worker.node: self._container(
                 f"{name}-{worker.node}",
-                "ray-worker",
+                ray_node.WORKER,
                 worker.node,
                 args.ray_image,
                 ray_node.ray_worker(self._node(worker.node), head_address=head_address),

@@ -16,6 +16,7 @@ from planner.models import Plan
 from remote import keys
 from remote.connection import Connection
 from remote.end_boot import END_BOOT
+from serving.ray_node import HEAD, WORKER
 from stack.errors import InputError
 from stack.paths import ROOT
 from stack.schema import Site
@@ -112,7 +113,7 @@ class Reboots(ComponentResource):
         tree = {
             "node": plain(args.machines[node].connection),
             "ends_boot": boot,
-            "container": "ray-head" if node == plan.head else "ray-worker",
+            "container": HEAD if node == plan.head else WORKER,
             "fabric_address": str(args.site.nodes[node].fabric_address),
             "head": plain(args.machines[plan.head].connection),
             "dashboard_port": args.site.ray.dashboard_port,

@@ -10,11 +10,12 @@ from components.images import ImageSources, RegistryInput, oci_image
 from components.machines import Machine, on_machine
 from components.passwords import hashed
 from components.resources import Container
+from remote import host_folders
 from remote.container_spec import HostFile, Mount, Readiness
 from stack.schema import Site
 
 USER = "rackform"
-_DATA = "/var/lib/rackform/registry"
+_DATA = f"{host_folders.DATA}/registry"
 _FOLDER = "/etc/docker/registry"
 _IMAGE_USER = "998:998"
 

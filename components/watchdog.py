@@ -5,7 +5,7 @@ from pydantic import JsonValue
 from planner.models import Plan
 from pyinfra_deploys.watchdog.settings import Follow, Watch, WatchdogSettings
 from remote.container_spec import host_path
-from serving.ray_node import METRICS_PORT, TOKEN
+from serving.ray_node import HEAD, METRICS_PORT, TOKEN, WORKER
 from stack.doors import WATCHDOG
 from stack.schema import Site
 
@@ -17,10 +17,10 @@ def watchdog(site: Site, plan: Plan, node: str) -> dict[str, JsonValue]:
 
 def _settings(site: Site, plan: Plan, node: str) -> WatchdogSettings:
     if site.watchdog and node == plan.head:
-        return WatchdogSettings(container="ray-head", part=_watch(site, plan))
+        return WatchdogSettings(container=HEAD, part=_watch(site, plan))
     if site.watchdog and node in plan.ray_nodes:
         orders = f"http://{site.nodes[plan.head].fabric_address}:{WATCHDOG}/"
-        return WatchdogSettings(container="ray-worker", part=Follow(node=node, orders=orders))
+        return WatchdogSettings(container=WORKER, part=Follow(node=node, orders=orders))
     return WatchdogSettings()
 
 
@@ -32,7 +32,7 @@ def _watch(site: Site, plan: Plan) -> Watch:
         port=WATCHDOG,
         api=f"http://{address}:{site.ray.serve_port}",
         dashboard=f"http://127.0.0.1:{site.ray.dashboard_port}",
-        token_file=host_path("ray-head", TOKEN),
+        token_file=host_path(HEAD, TOKEN),
         metrics=tuple(
             f"{site.nodes[name].fabric_address}:{METRICS_PORT}" for name in plan.ray_nodes
         ),

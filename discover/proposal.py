@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from planner.architecture import checkpoints
 from planner.candidates import split_name
 from planner.decide import Decision, decide
+from planner.fleet import fleet
 from planner.plan import outlook
 from planner.power import overloads
 from stack.load import SiteError, load_site
@@ -42,48 +43,45 @@ def proposed(raw: Mapping[str, object], asked: str | None, revision: str) -> Pro
     except SiteError:
         return Proposed(source, ())  # what is wrong is told of the whole file
     if asked:
-        return Proposed(asked, _wrapped("Chosen by --model.", *_told(site)))
-    best = _largest(site)
+        return Proposed(asked, _wrapped("Chosen by --model.", *_told(site, _decision(site))))
+    known = fleet(site).is_known
+    best = _largest(site) if known else None
     if best is None:
-        return Proposed(source, _wrapped(*_nothing(site), *_told(site)))
+        return Proposed(source, _wrapped(_nothing(known=known), *_told(site, _decision(site))))
+    largest, decision = best
     why = (
         "The planner's proposal: of the models that it knows, the largest that these GPUs serve at"
-        f" {LEAST_TOK_S} tokens/s or more to each of {_clients(best)} requests at a time."
+        f" {LEAST_TOK_S} tokens/s or more to each of {decision.workload.load.concurrency} requests"
+        " at a time."
     )
-    found = best.models[_MODEL].source
-    return Proposed(found, _wrapped(why, *_told(best)))
+    return Proposed(largest.models[_MODEL].source, _wrapped(why, *_told(largest, decision)))
 
 
-def _largest(site: Site) -> Site | None:
-    machines, _ = decide(site)
-    if not machines.is_known:
-        return None
+def _decision(site: Site) -> Decision:
+    return decide(site)[1][0]
+
+
+def _largest(site: Site) -> tuple[Site, Decision] | None:
     for checkpoint in checkpoints():
         model = site.models[_MODEL].model_copy(update={"source": f"hf:{checkpoint}"})
         candidate = site.model_copy(update={"models": {_MODEL: model}})
-        choice = decide(candidate)[1][0].choice
-        if choice and choice.chosen and choice.chosen.prediction.tpot_ms <= 1000 / LEAST_TOK_S:
-            return candidate
+        decision = _decision(candidate)
+        chosen = decision.choice.chosen if decision.choice else None
+        if chosen and chosen.prediction.tpot_ms <= 1000 / LEAST_TOK_S:
+            return candidate, decision
     return None
 
 
-def _clients(site: Site) -> int:
-    return decide(site)[1][0].workload.load.concurrency
-
-
-def _nothing(site: Site) -> Iterator[str]:
-    machines, _ = decide(site)
-    if machines.is_known:
-        yield (
+def _nothing(*, known: bool) -> str:
+    if known:
+        return (
             "An example: the planner knows no model that these GPUs serve at"
             f" {LEAST_TOK_S} tokens/s or more to each."
         )
-    else:
-        yield "An example: the planner can't propose a model for GPUs that it doesn't know."
+    return "An example: the planner can't propose a model for GPUs that it doesn't know."
 
 
-def _told(site: Site) -> Iterator[str]:
-    decision = decide(site)[1][0]
+def _told(site: Site, decision: Decision) -> Iterator[str]:
     if decision.split and not decision.reasons:
         yield f"{_split(decision)} over {', '.join(decision.nodes)}: {_outlook(decision)}."
     refused = (*decision.reasons, *overloads(site))

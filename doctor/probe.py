@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from discover.probe import sections
 from doctor.model import Interface, NodeFacts, Ping, Room
+from remote import host_folders
 
 HEADERS_BYTES = 28
 """IPv4 and ICMP, around the payload of a ping."""
 SMALL_BYTES = 56
-PATHS = ("/", "/var/lib/docker", "/var/lib/rackform", "/srv/models")
+PATHS = ("/", "/var/lib/docker", host_folders.DATA, host_folders.MODELS)
 _GCS_TIMEOUT_S = 3
 
 _SCRIPT = r"""

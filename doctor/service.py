@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from doctor.model import Check, Facts, Result, Service
 from doctor.told import right, skipped, wrong
+from serving.ray_node import HEAD, WORKER
 from stack.schema import Site
 
 LEAST_DAYS = 14
@@ -82,14 +83,14 @@ def ray(site: Site, facts: Facts) -> Iterator[Result]:
     if facts.service.ray is None:
         head = facts.service.head
         told = facts.service.ray_error or f"{head} can't be reached"
-        remedy = f"./rackform ssh {head} docker logs --tail 50 ray-head"
+        remedy = f"./rackform ssh {head} docker logs --tail 50 {HEAD}"
         yield wrong(Check.RAY, head, told, "Ray's dashboard answers", remedy)
         return
     alive = {each.address: each for each in facts.service.ray if each.alive}
     members = [
         name
         for name, wanted in facts.service.containers.items()
-        if {"ray-head", "ray-worker"} & set(wanted) and name in site.nodes
+        if {HEAD, WORKER} & set(wanted) and name in site.nodes
     ]
     gone = [name for name in members if str(site.nodes[name].fabric_address) not in alive]
     for name in gone:

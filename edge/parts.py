@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from edge import limits
 from edge.caddyfile import FOLDER, KEYS, OPERATOR, RAY, Door, caddyfile
+from remote import host_folders
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 
 USER = "997:997"
 """The user of images/edge; its caddy may bind to ports below 1024."""
-DATA = "/var/lib/rackform/edge"
+DATA = f"{host_folders.DATA}/edge"
 """Certificates that an authority gave; only there with `acme`."""
 
 

@@ -30,11 +30,12 @@ class Cumulus(LinuxSwitch):
     saving = "nv config save"
 
     def _running(self) -> Running:
-        return self._read(self._tree("applied"))
+        tree, ports = self._tree("applied"), list(cumulus_text.ports(self._interfaces()))
+        return cumulus_text.running(tree, ports, lldp=self._lldp_runs())
 
-    def _startup(self) -> Running | None:
-        tree = self._tree("startup")
-        return self._read(tree) if tree else None
+    def _startup(self, running: Running) -> Running | None:
+        tree, ports = self._tree("startup"), list(running.ports)
+        return cumulus_text.running(tree, ports, lldp=running.lldp) if tree else None
 
     def _tree(self, revision: str) -> dict[str, object]:
         text = self._run("nv", "config", "show", "-r", revision, "-o", "json")
@@ -48,10 +49,6 @@ class Cumulus(LinuxSwitch):
             ) from error
         tree = next((part["set"] for part in shown if "set" in part), {})
         return tree if isinstance(tree, dict) else {}
-
-    def _read(self, tree: dict[str, object]) -> Running:
-        ports = list(cumulus_text.ports(self._interfaces()))
-        return cumulus_text.running(tree, ports, lldp=self._lldp_runs())
 
     def _interfaces(self) -> dict[str, object]:
         return self._json("nv", "show", "interface", "-o", "json")

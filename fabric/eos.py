@@ -40,7 +40,8 @@ class Eos(TerminalSwitch):
     def _running(self) -> Running:
         return self._config("running-config")
 
-    def _startup(self) -> Running | None:
+    def _startup(self, running: Running) -> Running | None:
+        _ = running
         try:
             return self._config("startup-config")
         except Unreachable:

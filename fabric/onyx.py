@@ -47,8 +47,8 @@ class Onyx(TerminalSwitch):
     def _running(self) -> Running:
         return onyx_text.running(self._ask("show running-config"), list(self._status()))
 
-    def _startup(self) -> Running | None:
-        return onyx_text.running(self._ask("show configuration"), list(self._status()))
+    def _startup(self, running: Running) -> Running | None:
+        return onyx_text.running(self._ask("show configuration"), list(running.ports))
 
     def _status(self) -> dict[str, bool]:
         return onyx_text.status(self._ask("show interfaces ethernet status | json-print"))

@@ -89,6 +89,23 @@ class UnderWay(_Frozen):
     blocks: bool = Field(description="`apply` refuses while it is there")
 
 
+class Look(_Frozen):
+    """What one look at a switch showed, held against what is declared."""
+
+    pending: list[str] = Field(description="the lines that would change; empty: none would")
+    left_alone: list[str] = Field(description="configured and declared nowhere: `section: line`")
+    under_way: list[UnderWay] = Field(description="asked for only where something is pending")
+    neighbours: dict[str, list[Neighbour]]
+
+
+class Applied(_Frozen):
+    """What was changed on a switch, and what was seen there after it."""
+
+    changed: list[str] = Field(description="the lines, worded as those that were pending")
+    under_way: list[UnderWay]
+    neighbours: dict[str, list[Neighbour]]
+
+
 class Switch(Protocol):
     """A connection to one switch; leave its `with` block, or `close` it.
 
@@ -98,20 +115,15 @@ class Switch(Protocol):
 
     def read(self) -> SwitchState: ...
 
-    def pending(self, desired: DesiredSwitch) -> list[str]:
-        """Return the lines that would change, by interface; empty when nothing would.
+    def look(self, desired: DesiredSwitch) -> Look:
+        """Read the configuration once, and tell all that a preview asks. Changes nothing.
 
-        `["interface Ethernet1", "  - mtu 1500", "  + mtu 9000"]`. Changes nothing.
+        What would change is told by interface:
+        `["interface Ethernet1", "  - mtu 1500", "  + mtu 9000"]`.
         """
 
-    def left_alone(self, desired: DesiredSwitch) -> list[str]:
-        """Return what is configured there and declared nowhere: `section: line`."""
-
-    def under_way(self, desired: DesiredSwitch) -> list[UnderWay]:
-        """Return what others have open there: changes on trial, sessions, locks, unsaved lines."""
-
-    def apply(self, desired: DesiredSwitch, confirm_timeout_s: int) -> list[str]:
-        """Converge the switch and return the lines that changed, as `pending` words them.
+    def apply(self, desired: DesiredSwitch, confirm_timeout_s: int) -> Applied:
+        """Converge the switch.
 
         All or nothing: the change is committed with a timer of `confirm_timeout_s`, kept only
         after a new connection has found the switch as desired, and undone by the switch itself

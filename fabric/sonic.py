@@ -36,7 +36,8 @@ class Sonic(LinuxSwitch):
     def _running(self) -> Running:
         return sonic_text.running(self._config())
 
-    def _startup(self) -> Running | None:
+    def _startup(self, running: Running) -> Running | None:
+        _ = running
         saved = self._json("sudo", "cat", _SAVED)
         return sonic_text.running(saved) if saved else None
 

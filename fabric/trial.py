@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from fabric.changes import Change, Running, changes, left_alone, unsaved
-from fabric.protocol import DesiredSwitch, Neighbour, SwitchState, UnderWay
+from fabric.protocol import Applied, DesiredSwitch, Look, Neighbour, SwitchState, UnderWay
 from remote.connection import Connection
 from remote.errors import RackformError, Unreachable
 
@@ -25,7 +25,7 @@ class TrialSwitch(ABC):
 
     roce_per_port: ClassVar[bool] = True
     unsaved: ClassVar[Sequence[str]]
-    """What `pending` says where only the saving is due."""
+    """What is pending where only the saving is due."""
     saving: ClassVar[str]
     """The command that saves what runs for the next start."""
 
@@ -50,8 +50,11 @@ class TrialSwitch(ABC):
     def _running(self) -> Running: ...
 
     @abstractmethod
-    def _startup(self) -> Running | None:
-        """Return what the switch would start with; None where nothing was ever saved."""
+    def _startup(self, running: Running) -> Running | None:
+        """Return what the switch would start with; None where nothing was ever saved.
+
+        `running` tells what no saved file does: the ports that there are.
+        """
 
     @abstractmethod
     def _connected(self) -> set[str]:
@@ -100,53 +103,67 @@ class TrialSwitch(ABC):
                 for name, port in config.ports.items()
             },
             lldp=config.lldp,
-            neighbours=self._neighbours() if config.lldp else {},
+            neighbours=self._heard(config),
             roce=dict(config.roce),
             roce_mode=config.roce_mode,
         )
 
-    def left_alone(self, desired: DesiredSwitch) -> list[str]:
-        return left_alone(self._running(), desired)
-
-    def pending(self, desired: DesiredSwitch) -> list[str]:
-        due = self._due(self._running(), desired)
-        return self._told(due) if due else self._unsaved(self._startup(), desired)
-
-    def under_way(self, desired: DesiredSwitch) -> list[UnderWay]:
+    def look(self, desired: DesiredSwitch) -> Look:
         state = self._running()
-        found = self._others(self._due(state, desired))
-        if any(other.blocks for other in found):  # a trial of others isn't to be saved yet
-            return found
-        if lines := _mixed(state, self._startup(), desired):
-            sentence = (
-                f"switch {self._connection.name} runs lines that somebody entered and didn't save "
-                f"({'; '.join(_few(lines))}), so nothing is saved there, the declared lines "
-                f"neither: save them with '{self.saving}', or take them back, then run 'up' again"
-            )
-            found.append(UnderWay(sentence=sentence, blocks=False))
-        return found
+        due, startup = self._due(state, desired), self._startup(state)
+        told = self._pending(due, startup, desired)
+        return Look(
+            pending=told,
+            left_alone=left_alone(state, desired),
+            under_way=self._under_way(due, _mixed(state, startup, desired)) if told else [],
+            neighbours=self._heard(state),
+        )
 
-    def apply(self, desired: DesiredSwitch, confirm_timeout_s: int) -> list[str]:
+    def apply(self, desired: DesiredSwitch, confirm_timeout_s: int) -> Applied:
         state = self._running()
         self._expect_nobody(self._due(state, desired))
         if self._undo_leftovers():
             state = self._running()
-        due, startup = self._due(state, desired), self._startup()
-        told = self._told(due) if due else self._unsaved(startup, desired)
-        mixed = _mixed(state, startup, desired)
+        due, startup = self._due(state, desired), self._startup(state)
+        told, mixed = self._pending(due, startup, desired), _mixed(state, startup, desired)
         if due:
             trial = self._try(due, confirm_timeout_s)
-            self._prove(trial, desired, confirm_timeout_s)
+            state = self._prove(trial, desired, confirm_timeout_s)
         if told and not mixed:
             self._save()
-        return told if due or not mixed else []
+        return Applied(
+            changed=told if due or not mixed else [],
+            under_way=self._under_way([], mixed),
+            neighbours=self._heard(state),
+        )
+
+    def _heard(self, state: Running) -> dict[str, list[Neighbour]]:
+        return self._neighbours() if state.lldp else {}
+
+    def _pending(
+        self, due: Sequence[Change], startup: Running | None, desired: DesiredSwitch
+    ) -> list[str]:
+        return self._told(due) if due else self._unsaved(startup, desired)
+
+    def _under_way(self, due: Sequence[Change], mixed: Sequence[str]) -> list[UnderWay]:
+        """Return what others have open, and the lines of theirs that keep ours from being saved."""
+        found = self._others(due)
+        if mixed and not any(other.blocks for other in found):  # a trial isn't to be saved yet
+            sentence = (
+                f"switch {self._connection.name} runs lines that somebody entered and didn't save "
+                f"({'; '.join(_few(mixed))}), so nothing is saved there, the declared lines "
+                f"neither: save them with '{self.saving}', or take them back, then run 'up' again"
+            )
+            found.append(UnderWay(sentence=sentence, blocks=False))
+        return found
 
     def _expect_nobody(self, due: Sequence[Change]) -> None:
         for other in self._others(due):
             if other.blocks:
                 raise RackformError(other.sentence)
 
-    def _prove(self, trial: str, desired: DesiredSwitch, confirm_timeout_s: int) -> None:
+    def _prove(self, trial: str, desired: DesiredSwitch, confirm_timeout_s: int) -> Running:
+        """Keep a trial that a new connection finds as declared, and return what runs."""
         name = self._connection.name
         try:
             self._reconnect()
@@ -155,7 +172,8 @@ class TrialSwitch(ABC):
                 f"switch {name} can't be reached after the change: it goes back to its former "
                 f"configuration within {confirm_timeout_s} s by itself ({error})"
             ) from error
-        left = self._told(self._due(self._running(), desired))
+        state = self._running()
+        left = self._told(self._due(state, desired))
         if left:
             self._undo(trial)
             raise RackformError(
@@ -164,6 +182,7 @@ class TrialSwitch(ABC):
                 "it back, or whether somebody else is configuring it"
             )
         self._keep(trial)
+        return state
 
     def _due(self, state: Running, desired: DesiredSwitch) -> list[Change]:
         missing = [port for port in desired.ports if port not in state.ports]

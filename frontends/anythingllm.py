@@ -9,12 +9,13 @@ from pathlib import Path
 from pydantic import Field
 
 from frontends.refusals import refuse_empty
+from remote import host_folders
 from remote.container_spec import ContainerParts, Frozen, HostFile, Mount, Readiness
 
 NAME = "anythingllm"
 USER = "1000:1000"
 """The user of its makers' image, who owns the data."""
-DATA = "/var/lib/rackform/anythingllm"
+DATA = f"{host_folders.DATA}/anythingllm"
 STORAGE = "/app/server/storage"
 COLLECTOR_PORT = 8888
 SECRETS = "/run/secrets/anythingllm.env"

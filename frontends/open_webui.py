@@ -10,12 +10,13 @@ from pathlib import Path
 from pydantic import Field
 
 from frontends.refusals import refuse_empty
+from remote import host_folders
 from remote.container_spec import ContainerParts, Frozen, HostFile, Mount, Readiness
 
 NAME = "open-webui"
 USER = "995:995"
 """The user of images/open-webui, who owns the data."""
-DATA = "/var/lib/rackform/open-webui"
+DATA = f"{host_folders.DATA}/open-webui"
 LAUNCHER = "/etc/rackform/open_webui_start.py"
 PYTHON = "/opt/venv/bin/python3"
 SECRETS = "/run/secrets"

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from lab.shell import write_private
 from remote.errors import RackformError
+from remote.private_file import write_private
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from pydantic import ValidationError
 from lab import cgroups, guest, login, network, nspawn, overlay, processes, rootfs, seed, stand_ins
 from lab.keys import ensure_key, public_key
 from lab.layout import Twin
-from lab.shell import require, write_private
+from lab.shell import require
 from lab.spec import NodeSpec, NodeState
 from lab.supervisor import Supervised
 from remote.connection import Connection
 from remote.errors import RackformError
+from remote.private_file import write_private
 
 SPEC = "spec.json"
 OVERLAY = ("up", "work", "root", "base", "overlay.json")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lab import cgroups, shell
 from lab.supervisor import CONFIG, LOG, PID, Supervised, boot_id, start_time
 from remote.errors import RackformError
+from remote.private_file import write_private
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -51,7 +52,7 @@ def start(folder: Path, namespace: str, what: Supervised) -> None:
     if supervisor(folder):
         return
     cgroups.kill(what.name)  # what a supervisor that was killed has left
-    shell.write_private(folder / CONFIG, json.dumps(asdict(what), indent=1))
+    write_private(folder / CONFIG, json.dumps(asdict(what), indent=1))
     shell.run(
         [
             "nsenter",

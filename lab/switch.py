@@ -12,11 +12,12 @@ from lab.keys import ensure_key
 from lab.layout import Twin
 from lab.login import wait_login
 from lab.network import namespace as namespace  # noqa: PLC0414 - part of this module's interface
-from lab.shell import ENVIRONMENT, require, write_private
+from lab.shell import ENVIRONMENT, require
 from lab.spec import SwitchSpec, SwitchState
 from lab.supervisor import Supervised
 from remote.connection import Connection
 from remote.errors import RackformError
+from remote.private_file import write_private
 
 SPEC, CLI, AUTHORIZED = "spec.json", "cli.json", "authorized_keys"
 CLI_PORT = 22

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lab import cgroups, network, nodes, overlay, processes, shell, switch
+from lab import cgroups, network, nodes, overlay, processes, switch
 from lab.layout import Twin
 from lab.processes import PidFile
 from lab.shell import remove_tree, require, run
 from lab.spec import NodeState, SwitchState
 from lab.supervisor import boot_id
 from remote.errors import RackformError
+from remote.private_file import write_private
 
 CLAIM = Path("/run/rackform-twin.json")
 CLAIM_LOCK = Path("/run/rackform-twin.lock")
@@ -82,7 +83,7 @@ def claim(twin: Twin, checkout: Path) -> None:
                 )
             # Its folder is gone (nobody can end it any more) or nothing of it is left running.
             _remove_all_links()
-        shell.write_private(CLAIM, mine.model_dump_json(), 0o644)
+        write_private(CLAIM, mine.model_dump_json(), 0o644)
 
 
 def _anything() -> bool:

@@ -23,10 +23,10 @@ from models.prepare import Snapshot
 from remote import ssh
 from remote.connection import Connection
 from remote.errors import RackformError
+from remote.host_folders import MODELS
 
 Progress = Callable[[str], None]
 
-NODE_FOLDER = "/srv/models"
 SEED_PORT = 18765
 TRANSFER_TIMEOUT_S = 4 * 3600
 CHECK_TIMEOUT_S = 1800
@@ -85,7 +85,7 @@ def pending(
 
 def remove(snapshot_name: str, nodes: Sequence[Connection]) -> None:
     """Remove the snapshot from the nodes; it need not be there."""
-    folder = f"{NODE_FOLDER}/{snapshot_name}"
+    folder = f"{MODELS}/{snapshot_name}"
     for node in nodes:
         ssh.run(node, ["rm", "-rf", "--", folder, f"{folder}.part", f"{folder}.stamp.json"])
 
@@ -96,7 +96,7 @@ def _each(nodes: Sequence[Connection], task: Callable[[Connection], list[str]]) 
 
 
 def _command(command: str, name: str, wanted: Mapping[str, object]) -> list[str]:
-    return ["python3", "-c", PROGRAM, NODE_FOLDER, command, name, json.dumps(wanted)]
+    return ["python3", "-c", PROGRAM, MODELS, command, name, json.dumps(wanted)]
 
 
 def _ask(
@@ -131,7 +131,7 @@ def _served(seed: Connection, address: str) -> Iterator[str]:
     The server is a transient unit: it ends with the transfer, and by itself should we be killed.
     """
     unit = f"rackform-seed-{uuid.uuid4().hex[:8]}"
-    server = ["python3", "-m", "http.server", "--bind", address, "--directory", NODE_FOLDER]
+    server = ["python3", "-m", "http.server", "--bind", address, "--directory", MODELS]
     limits = [f"--property=RuntimeMaxSec={TRANSFER_TIMEOUT_S}", "--property=DynamicUser=yes"]
     ssh.run(
         seed,

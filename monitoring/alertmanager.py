@@ -9,13 +9,14 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from monitoring.place import home, operations_url
 from monitoring.prometheus import USER, Tree
 from monitoring.rule import to_yaml
+from remote import host_folders
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from stack import doors
 from stack.schema import Site
 from stack.services import Route
 
 PATH = "/alertmanager"
-DATA = "/var/lib/rackform/alertmanager"
+DATA = f"{host_folders.DATA}/alertmanager"
 _FOLDER = "/etc/alertmanager"
 _SUBJECT = "{{ .Status }}: {{ range .Alerts }}{{ .Labels.alertname }} {{ .Labels.node }} {{ end }}"
 _NTFY_TITLE = "{{.status}}: {{.commonLabels.alertname}}"

@@ -6,15 +6,14 @@ from monitoring.gpu_fields import counters_csv, simulated
 from monitoring.prometheus import USER, names_of_edge
 from monitoring.rule import to_yaml
 from planner.models import Plan
+from remote import host_folders
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from remote.program_parts import program_parts
 from stack import doors
 from stack.schema import Node, Site
 
-SIMULATOR_DATA = "/var/lib/rackform/gpu-simulator"
+SIMULATOR_DATA = f"{host_folders.DATA}/gpu-simulator"
 """On a node of the twin: gpu<index>.json holds values that its simulator shows in place of idle."""
-TEXTFILES = "/var/lib/rackform/metrics"
-"""Metrics that a program leaves on a node as files (*.prom); the node exporter passes them on."""
 _FILES = Path(__file__).parent / "files"
 _NO_MOUNTS = ("dev", "proc", "run", "sys", "etc/rackform/.+", "var/lib/docker/.+")
 _NO_DISKS = (
@@ -59,7 +58,7 @@ def node_exporter(node: Node) -> ContainerParts:
             Mount(source="/proc", target="/host/proc"),
             Mount(source="/sys", target="/host/sys"),
             Mount(source="/", target="/host/root"),
-            Mount(source=TEXTFILES, target="/host/metrics"),
+            Mount(source=host_folders.METRICS, target="/host/metrics"),
         ],
         ready=_listens(node, doors.NODE_EXPORTER),
     )
@@ -96,7 +95,7 @@ def smokeping(site: Site, name: str) -> ContainerParts:
     return _program(
         "smokeping.py",
         settings,
-        [Mount(source=TEXTFILES, target="/host/metrics")],
+        [Mount(source=host_folders.METRICS, target="/host/metrics")],
         _listens(node, doors.SMOKEPING),
     ).model_copy(update={"user": "0:0", "capabilities": ["NET_RAW"]})
 

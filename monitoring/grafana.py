@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from monitoring.place import home, operations_url, prometheus_url
+from remote import host_folders
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from stack.doors import GRAFANA
 from stack.schema import Site
@@ -43,7 +44,7 @@ _CLOSED = {
 
 
 def grafana(
-    site: Site, *, password: str, data_dir: str = "/var/lib/rackform/grafana"
+    site: Site, *, password: str, data_dir: str = f"{host_folders.DATA}/grafana"
 ) -> ContainerParts:
     """Return Grafana on the node of Prometheus, served below PATH.
 

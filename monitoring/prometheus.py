@@ -10,13 +10,14 @@ from monitoring.place import PROMETHEUS_PATH, home, operations_url
 from monitoring.rule import EVALUATION_S, rules_yaml, to_yaml
 from monitoring.rules import groups
 from planner.models import Plan
+from remote import host_folders
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from serving.ray_node import METRICS_PORT
 from stack import doors
 from stack.schema import Site
 from stack.services import AnythingLlm, OpenWebUi
 
-DATA = "/var/lib/rackform/prometheus"
+DATA = f"{host_folders.DATA}/prometheus"
 USER = "996:996"
 """The user of images/monitoring."""
 SCRAPE_S = 10

@@ -127,8 +127,7 @@ class Adapter(sdk.Provider):
                     ctx.warn(f"not reachable: assuming no change since the last up ({error})")
                     return old
                 # A refresh doesn't stand in the way of the `up` that mends it or tells why not.
-                outputs = old.outputs.model_copy(update={"pending": [str(error)]})
-                return State(old.id, old.inputs, outputs)
+                return old.with_pending([str(error)])
 
         found = await self._work(ctx, read)
         if found is None:

@@ -61,7 +61,7 @@ class Container(Resource[ContainerInputs, ContainerOutputs]):
     def read(self, state: ContainerState, ctx: Context) -> ContainerState:
         _ = ctx
         due = self._pending(state.inputs)
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        return state.with_pending(due)
 
     def update(
         self, state: ContainerState, inputs: ContainerInputs, ctx: Context

@@ -66,9 +66,7 @@ class Credentials(Resource[CredentialsInputs, CredentialsOutputs]):
 
     def read(self, state: CredentialsState, ctx: Context) -> CredentialsState:
         _ = ctx
-        due = _due(state.inputs, state.outputs)
-        outputs = state.outputs.model_copy(update={"pending": due})
-        return State(state.id, state.inputs, outputs)
+        return state.with_pending(_due(state.inputs, state.outputs))
 
     def update(
         self, state: CredentialsState, inputs: CredentialsInputs, ctx: Context

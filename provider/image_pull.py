@@ -46,7 +46,7 @@ class ImagePull(Resource[ImagePullInputs, ImagePullOutputs]):
     def read(self, state: ImagePullState, ctx: Context) -> ImagePullState:
         _ = ctx
         due = [f"{node.name} lacks the image" for node in _lacking(state.inputs)]
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        return state.with_pending(due)
 
     def update(
         self, state: ImagePullState, inputs: ImagePullInputs, ctx: Context

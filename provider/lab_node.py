@@ -43,7 +43,7 @@ class LabNode(Resource[LabNodeInputs, LabNodeOutputs]):
         if found is None:
             return None
         due = lab_machine.due(found.power, found.problems)
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        return state.with_pending(due)
 
     def update(self, state: LabNodeState, inputs: LabNodeInputs, ctx: Context) -> LabNodeOutputs:
         for line in state.outputs.pending:

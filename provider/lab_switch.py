@@ -39,7 +39,7 @@ class LabSwitch(Resource[LabSwitchInputs, LabSwitchOutputs]):
         if found is None:
             return None
         due = lab_machine.due(found.power, found.problems)
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        return state.with_pending(due)
 
     def update(
         self, state: LabSwitchState, inputs: LabSwitchInputs, ctx: Context

@@ -8,6 +8,7 @@ from provider.outputs import ModelWeightsOutputs
 from provider.resource import Context, Draft, Resource, State
 from provider.values import UNKNOWN, Plain
 from remote.errors import Unreachable
+from remote.host_folders import MODELS
 from stack.paths import store_dir
 
 ModelWeightsState = State[ModelWeightsInputs, ModelWeightsOutputs]
@@ -28,8 +29,8 @@ class ModelWeights(Resource[ModelWeightsInputs, ModelWeightsOutputs]):
         source, revision, padded = identity.values()
         pad = padded if isinstance(padded, int) else None
         name = sources.folder_name(str(source), str(revision), pad)
-        ctx.info(f"would fetch {source} and put it on every node, as {spread.NODE_FOLDER}/{name}")
-        return {"pending": [], "path": f"{spread.NODE_FOLDER}/{name}"}
+        ctx.info(f"would fetch {source} and put it on every node, as {MODELS}/{name}")
+        return {"pending": [], "path": f"{MODELS}/{name}"}
 
     def create(self, inputs: ModelWeightsInputs, ctx: Context) -> tuple[str, ModelWeightsOutputs]:
         snapshot = prepare.snapshot(
@@ -37,7 +38,7 @@ class ModelWeights(Resource[ModelWeightsInputs, ModelWeightsOutputs]):
         )
         spread.spread(snapshot, inputs.nodes, inputs.fabric_addresses, ctx.progress)
         return snapshot.name, ModelWeightsOutputs(
-            path=f"{spread.NODE_FOLDER}/{snapshot.name}",
+            path=f"{MODELS}/{snapshot.name}",
             files=snapshot.files,
             size_bytes=snapshot.size_bytes,
         )
@@ -46,7 +47,7 @@ class ModelWeights(Resource[ModelWeightsInputs, ModelWeightsOutputs]):
         _ = ctx
         found = spread.pending(folder(state), state.outputs.files, state.inputs.nodes)
         due = [f"{node}: {file}" for node, files in found.items() for file in files]
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        return state.with_pending(due)
 
     def update(
         self, state: ModelWeightsState, inputs: ModelWeightsInputs, ctx: Context

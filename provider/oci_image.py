@@ -72,7 +72,7 @@ class OciImage(Resource[OciImageInputs, OciImageOutputs]):
     def read(self, state: OciImageState, ctx: Context) -> OciImageState:
         _ = ctx
         due = builder.check(state.outputs.digest, store_dir())
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": due}))
+        return state.with_pending(due)
 
     def update(self, state: OciImageState, inputs: OciImageInputs, ctx: Context) -> OciImageOutputs:
         _ = state

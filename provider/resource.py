@@ -6,8 +6,8 @@ through, and returns outputs. It runs in a worker thread, beside the other resou
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Generic, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -49,6 +49,10 @@ class State(Generic[InputsT, OutputsT]):
     id: str
     inputs: InputsT
     outputs: OutputsT
+
+    def with_pending(self, lines: list[str]) -> Self:
+        """Return it with what `read` found to be due."""
+        return replace(self, outputs=self.outputs.model_copy(update={"pending": lines}))
 
 
 @dataclass(frozen=True)

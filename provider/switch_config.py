@@ -1,11 +1,10 @@
 """The declared part of a switch's configuration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from fabric.cabling import misplaced
 from fabric.open import open_switch
-from fabric.protocol import DesiredPort, DesiredSwitch, Roce
+from fabric.protocol import DesiredPort, DesiredSwitch, Look, Roce
 from provider.inputs import SwitchConfigInputs, SwitchPort
 from provider.memo import Memo
 from provider.outputs import SwitchConfigOutputs
@@ -22,7 +21,7 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
     outputs = SwitchConfigOutputs
 
     def __init__(self) -> None:
-        self._seen: Memo[_Seen] = Memo()
+        self._seen: Memo[Look] = Memo()
 
     def preview(
         self,
@@ -34,7 +33,8 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
             ctx.info("on a new switch: everything that is declared")
         else:
             seen, name = self._look(new.complete), new.complete.connection.name
-            for sentence in (*seen.misplaced, *seen.others):
+            swapped = misplaced(name, cables(new.complete), seen.neighbours)
+            for sentence in (*swapped, *(other.sentence for other in seen.under_way)):
                 ctx.warn(sentence)
             if seen.pending:
                 ctx.info(f"would configure on {name}:\n{indented(seen.pending)}")
@@ -47,20 +47,17 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
         self._seen.forget(key(inputs))
         ctx.progress(f"configuring {inputs.connection.name}")
         with open_switch(inputs.os, inputs.connection) as switch:
-            wanted = desired(inputs)
-            changed = switch.apply(wanted, inputs.confirm_timeout_s)
-            others = switch.under_way(wanted)
-            swapped = misplaced(inputs.connection.name, cables(inputs), switch.read().neighbours)
-        for sentence in (*swapped, *(other.sentence for other in others)):
+            done = switch.apply(desired(inputs), inputs.confirm_timeout_s)
+        swapped = misplaced(inputs.connection.name, cables(inputs), done.neighbours)
+        for sentence in (*swapped, *(other.sentence for other in done.under_way)):
             ctx.warn(sentence)
-        if changed:
-            ctx.info("configured:\n" + indented(changed))
+        if done.changed:
+            ctx.info("configured:\n" + indented(done.changed))
         return inputs.connection.name, SwitchConfigOutputs()
 
     def read(self, state: SwitchConfigState, ctx: Context) -> SwitchConfigState:
         _ = ctx
-        lines = list(self._look(state.inputs).pending)
-        return State(state.id, state.inputs, state.outputs.model_copy(update={"pending": lines}))
+        return state.with_pending(self._look(state.inputs).pending)
 
     def update(
         self, state: SwitchConfigState, inputs: SwitchConfigInputs, ctx: Context
@@ -71,33 +68,12 @@ class SwitchConfig(Resource[SwitchConfigInputs, SwitchConfigOutputs]):
     def delete(self, state: SwitchConfigState, ctx: Context) -> None:
         ctx.info(f"{state.inputs.connection.name} keeps its configuration as it is")
 
-    def _look(self, inputs: SwitchConfigInputs) -> "_Seen":
-        def ask() -> _Seen:
-            wanted = desired(inputs)
+    def _look(self, inputs: SwitchConfigInputs) -> Look:
+        def ask() -> Look:
             with open_switch(inputs.os, inputs.connection) as switch:
-                lines = switch.pending(wanted)
-                heard = switch.read().neighbours
-                left = switch.left_alone(wanted) if lines else []
-                others = switch.under_way(wanted) if lines else []
-            return _Seen(
-                pending=tuple(lines),
-                left_alone=tuple(left),
-                misplaced=tuple(misplaced(inputs.connection.name, cables(inputs), heard)),
-                others=tuple(other.sentence for other in others),
-            )
+                return switch.look(desired(inputs))
 
         return self._seen.get(key(inputs), ask)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What a switch was found to be, in words."""
-
-    pending: tuple[str, ...]
-    left_alone: tuple[str, ...]
-    misplaced: tuple[str, ...]
-    others: tuple[str, ...]
-    """What somebody else has open there: told where something is due."""
 
 
 RESOURCE = SwitchConfig

@@ -18,6 +18,7 @@ from pathlib import Path
 from remote import absence, keys
 from remote.connection import Connection
 from remote.errors import LoginRefused, NotDone, OtherHostKey, RackformError, Unreachable
+from remote.private_file import write_private
 
 CONNECT_TIMEOUT_S = 10
 PERSIST_S = 600
@@ -70,8 +71,8 @@ def write_ssh_files(stack_dir: Path, connections: Iterable[Connection]) -> Path:
     """Write known_hosts and ssh_config into the stack's folder; return the latter's path."""
     machines = list(connections)
     stack_dir.mkdir(parents=True, exist_ok=True)
-    _write(stack_dir / "known_hosts", known_hosts(machines))
-    _write(stack_dir / "ssh_config", ssh_config(machines, stack_dir))
+    write_private(stack_dir / "known_hosts", known_hosts(machines))
+    write_private(stack_dir / "ssh_config", ssh_config(machines, stack_dir))
     return stack_dir / "ssh_config"
 
 
@@ -80,7 +81,7 @@ def ssh_argv(connection: Connection, *options: str) -> list[str]:
     hosts = _runtime_dir() / f"{_digest(connection)}.known_hosts"
     text = known_hosts([connection])
     if not hosts.exists() or hosts.read_text() != text:
-        _write(hosts, text)
+        write_private(hosts, text)
     chosen = {"BatchMode": "yes", "LogLevel": "ERROR", **_options(connection, hosts)}
     return [
         "ssh",
@@ -282,13 +283,6 @@ def _runtime_dir() -> Path:
     if path.is_symlink() or facts.st_uid != os.geteuid() or facts.st_mode & 0o077:
         raise RackformError(f"{path} isn't a folder of this user alone: remove it, then run again")
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    Path(fresh).replace(path)
 
 
 def _free_port() -> int:

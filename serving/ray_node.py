@@ -8,8 +8,11 @@ from pathlib import Path
 
 from pydantic import Field
 
+from remote import host_folders
 from remote.container_spec import ContainerParts, Frozen, HostFile, Mount, Readiness
 
+HEAD, WORKER = "ray-head", "ray-worker"
+"""The containers' names on their nodes."""
 GCS_PORT = 6379
 NODE_MANAGER_PORT = 6380
 REDIS_PORT = 6390
@@ -53,7 +56,7 @@ class RayNode(Frozen):
     cpus: int = 4
     gpus: int = 0
     gpu_kind: str = Field(default="cpu", description="'cpu' in the twin")
-    models_dir: str = "/srv/models"
+    models_dir: str = host_folders.MODELS
     nccl_files: bool = Field(
         default=True, description="mount what the nccl_env deploy wrote on the host"
     )
@@ -67,7 +70,7 @@ def redis(
     address: str,
     password: str,
     port: int = REDIS_PORT,
-    data_dir: str = "/var/lib/rackform/redis",
+    data_dir: str = f"{host_folders.DATA}/redis",
 ) -> ContainerParts:
     """Redis for the head's GCS. Only the head talks to it: 127.0.0.1 serves as well."""
     config = f"""\

@@ -12,16 +12,18 @@ _SHA256_DIGITS = 64
 
 
 def _revisions(draft: Draft) -> Iterator[SettingError]:
-    for name, model in draft.site.models.items():
-        hub = model.source.startswith("hf:")
-        if len(model.revision) != (_COMMIT_DIGITS if hub else _SHA256_DIGITS):
+    for name, each in draft.site.weights.items():
+        path = f"models.{name}" if name in draft.site.models else name
+        hub = each.source.startswith("hf:")
+        wrong = len(each.revision) != (_COMMIT_DIGITS if hub else _SHA256_DIGITS)
+        if wrong and draft.has(f"{path}.source") and draft.has(f"{path}.revision"):
             wanted = (
                 "a source hf: is pinned by a commit of 40 hex digits"
                 if hub
                 else "sources pypi: and file: are pinned by the file's sha256, 64 hex digits"
             )
-            rest = f"but {wanted}: write that of {model.source}"
-            yield told(f"models.{name}.revision", model.revision, rest)
+            rest = f"but {wanted}: write that of {each.source}"
+            yield told(f"{path}.revision", each.revision, rest)
 
 
 def _splits(draft: Draft) -> Iterator[SettingError]:

@@ -22,10 +22,11 @@ from pyinfra_deploys.operations.packages import install_packages
 from pyinfra_deploys.operations.roce import expect_roce_tools
 from pyinfra_deploys.operations.service import run_service
 from pyinfra_deploys.templating import render
+from remote import host_folders
 
 # systemd takes the first file that matches, by name: netplan's begin with 10-.
 NETWORK = "/etc/systemd/network/05-rackform-fabric.network"
-DECLARED = "/var/lib/rackform/metrics/fabric.prom"
+DECLARED = f"{host_folders.METRICS}/fabric.prom"
 """Among the host's metrics: monitoring compares with it, and pings by it."""
 LINK = "/etc/systemd/network/05-rackform-fabric.link"
 ROCE, IPOIB = "rackform-roce.service", "rackform-ipoib.service"

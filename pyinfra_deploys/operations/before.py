@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from pyinfra.api.command import StringCommand
 from typing_extensions import override
 
-BEFORE = "/var/lib/rackform/before"
+from remote import host_folders
+
+BEFORE = f"{host_folders.DATA}/before"
 BOOT_IMAGE = "boot image"
 """A file's reader: what is read before the root file system is there."""
 

@@ -11,9 +11,8 @@ from typing_extensions import override
 from pyinfra_deploys.operations.before import BEFORE
 from pyinfra_deploys.operations.record import Entry
 from pyinfra_deploys.operations.script import Script
+from remote.host_folders import DATA, MODELS
 
-MODELS = "/srv/models"
-DATA = "/var/lib/rackform"
 _KIB = 1024
 _SCRIPT = """
 for d in %s/* %s/*; do [ -d "$d" ] && [ "$d" != %s ] && echo "folder $(du -sk "$d" | cut -f1) $d"

@@ -13,8 +13,9 @@ from pyinfra_deploys.operations.facts import FileAt
 from pyinfra_deploys.operations.marks import unmarked
 from pyinfra_deploys.operations.record import Entry
 from pyinfra_deploys.operations.script import Script
+from remote import host_folders
 
-LEFT = "/var/lib/rackform/left"
+LEFT = f"{host_folders.DATA}/left"
 """Where versions of files are kept that somebody changed after us."""
 ENABLED = frozenset({"enabled", "enabled-runtime", "alias", "linked"})
 RUNNING = frozenset({"active", "reloading", "activating"})

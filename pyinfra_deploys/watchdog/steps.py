@@ -11,12 +11,12 @@ from pyinfra_deploys.operations.packages import install_packages
 from pyinfra_deploys.operations.service import run_service, stop_service
 from pyinfra_deploys.templating import render
 from pyinfra_deploys.watchdog.settings import WatchdogSettings
+from remote.host_folders import DATA, METRICS
 
 UNIT = "rackform-watchdog.service"
 PROGRAM = "/etc/rackform/watchdog.py"
 SETTINGS = "/etc/rackform/watchdog.json"
-METRICS = "/var/lib/rackform/metrics"
-_STATE = "/var/lib/rackform/watchdog"
+_STATE = f"{DATA}/watchdog"
 _HERE = Path(__file__).resolve().parent
 
 

@@ -9,6 +9,7 @@ from images import builder
 from monitoring import alertmanager, exporters, prometheus
 from monitoring.place import PROMETHEUS_PATH
 from planner.models import Plan
+from remote import host_folders
 from stack.paths import store_dir
 from stack.schema import Site
 from tests.lab.bench import Bench, wait_until
@@ -56,7 +57,7 @@ def bench(lab: tuple[Site, Plan], tmp_path_factory: pytest.TempPathFactory) -> I
         bench.start("prometheus", prometheus.prometheus(site, planned, gpus=list(site.workers)))
         bench.start("blackbox", exporters.blackbox(site, ""))
         bench.start("tokens", exporters.token_probe(site, planned))
-        declared = bench.folder(exporters.TEXTFILES) / "fabric.prom"
+        declared = bench.folder(host_folders.METRICS) / "fabric.prom"
         declared.write_text('rackform_fabric_mtu_bytes{device="fab0"} 9000\n')
         for name, node in site.nodes.items():
             bench.start(f"node-{name}", exporters.node_exporter(node))

@@ -75,9 +75,9 @@ def test_a_wrong_mtu_on_a_switch_port_breaks_the_fabric_and_the_client_repairs_i
         ip("-n", SWITCH, "link", "set", "swp2", "mtu", "1500")
         assert not lab.passes(8972)
         drift = ["interface Ethernet2", "  - mtu 1500", "  + mtu 9000"]
-        assert switch.pending(JUMBO) == drift
-        assert switch.apply(JUMBO, 60) == drift
-        assert switch.pending(JUMBO) == []
+        assert switch.look(JUMBO).pending == drift
+        assert switch.apply(JUMBO, 60).changed == drift
+        assert switch.look(JUMBO).pending == []
     assert lab.passes(8972)
 
 
@@ -114,7 +114,7 @@ def test_configuration_survives_an_orderly_restart_and_a_cable_that_is_laid_anew
     wait_until(lambda: lab.mtu("swp2") == 9000, "the new device gets the port's configuration")
     wait_until(lambda: lab.passes(8972), "the new cable carries jumbo frames")
     with open_switch("eos", lab.connection) as switch:
-        assert switch.pending(JUMBO) == []
+        assert switch.look(JUMBO).pending == []
 
 
 def test_lldp_is_heard_and_sent_on_the_ports(lab: Lab) -> None:
@@ -149,9 +149,9 @@ def test_each_network_system_lands_on_real_ports(lab: Lab, request: pytest.Fixtu
         assert switch.read().ports[first].connected
         ip("-n", SWITCH, "link", "set", "swp2", "mtu", "1500")
         assert not lab.passes(8972)
-        assert any("9000" in line for line in switch.pending(wanted))
+        assert any("9000" in line for line in switch.look(wanted).pending)
         switch.apply(wanted, 60)
-        assert switch.pending(wanted) == []
+        assert switch.look(wanted).pending == []
         announce(lab, HOSTS[0], "node-a")
         [neighbour] = switch.read().neighbours[first]
         assert (neighbour.system_name, neighbour.port_id) == ("node-a", "fab0")
@@ -159,7 +159,7 @@ def test_each_network_system_lands_on_real_ports(lab: Lab, request: pytest.Fixtu
     assert lab.stop() == 0
     lab.start()
     with open_switch(system, lab.connection) as switch:
-        assert switch.pending(wanted) == []
+        assert switch.look(wanted).pending == []
 
 
 @pytest.mark.parametrize("lab", list(PORTS), indirect=True)
@@ -216,7 +216,7 @@ def test_a_commit_that_really_cuts_the_management_path_goes_back_by_itself(
         monkeypatch.undo()
         wanted = DesiredSwitch(ports={first: jumbo, second: jumbo})
         with open_switch(system, lab.connection) as switch:
-            assert switch.under_way(wanted) == []
+            assert switch.look(wanted).under_way == []
             switch.apply(wanted, 60)
-            assert switch.pending(wanted) == []
+            assert switch.look(wanted).pending == []
         assert lab.passes(8972)

@@ -49,9 +49,9 @@ def test_a_switch_of_each_system_is_made_and_converged(twin: Twin, system: Syste
     wanted = DesiredSwitch(ports={ports[0]: DesiredPort(mtu_bytes=9000, description="w1.fab0")})
     try:
         with open_switch(system, connection) as client:
-            assert client.pending(wanted)
+            assert client.look(wanted).pending
             client.apply(wanted, 60)
-            assert client.pending(wanted) == []
+            assert client.look(wanted).pending == []
     finally:
         ssh.forget(connection)
     found = switch.read(twin, "tor")

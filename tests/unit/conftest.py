@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.switch_cases import CASES, Case
+from tests.unit.switch_twin import Twin, running_twin
 from tests.unit.wrapper_checkout import Checkout, link_tools
 
 
@@ -32,3 +34,24 @@ def ready(checkout: Checkout) -> Checkout:
     """Give a checkout whose Python environment is there already."""
     checkout.make_environment()
     return checkout
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def daemon(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Twin]:
+    """Run a switch's daemon for a file of tests: each network OS in turn, or those asked for."""
+    with running_twin(tmp_path_factory.mktemp("switch"), request.param) as twin:
+        yield twin
+
+
+@pytest.fixture
+def twin(daemon: Twin) -> Twin:
+    """Return the daemon as if it had just been unpacked: no state, ports at their defaults."""
+    daemon.renew()
+    return daemon
+
+
+@pytest.fixture
+def case(twin: Twin) -> Case:
+    return CASES[twin.settings.os]

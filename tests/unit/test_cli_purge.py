@@ -10,6 +10,7 @@ import pytest
 
 from cli import purge
 from cli.purge import Kept
+from remote import host_folders
 from remote.errors import Unreachable
 from stack.errors import InputError
 from stack.load import load_site
@@ -112,7 +113,7 @@ def test_a_node_tells_what_it_keeps_and_what_its_containers_mount(tmp_path: Path
     )
     docker.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    script = purge._LIST.replace(purge._DATA, str(kept))
+    script = purge._LIST.replace(host_folders.DATA, str(kept))
     done = subprocess.run(
         ["sh", "-c", script], capture_output=True, text=True, check=True, env=environment
     )

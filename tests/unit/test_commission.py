@@ -275,7 +275,7 @@ def test_what_was_measured_lies_where_the_node_exporter_finds_it(
 ) -> None:
     site = load_site({**example(), "monitoring": {"node": "head"}})
     folder = tmp_path / "metrics of the node"
-    monkeypatch.setattr(work, "TEXTFILES", str(folder))
+    monkeypatch.setattr(work, "METRICS", str(folder))
     with serving() as loopback:
         node = over_ssh(loopback, tmp_path).connection
         monkeypatch.setattr(work, "machine", lambda *_: node)

@@ -15,6 +15,7 @@ import pulumi
 import pytest
 from pulumi import runtime
 from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import source_pb2
 
 from components.appliance import Appliance, ApplianceArgs
 from components.passwords import hashed
@@ -22,6 +23,9 @@ from components.program import run as run_program
 from planner.plan import plan
 from stack.load import load_site, read_stack
 from tests.unit.sites import changed
+
+# Where in the program a resource is declared is asked by no test, and a tenth of declaring it.
+runtime.resource._get_stack_trace = source_pb2.StackTrace
 
 
 def revealed(value: Any) -> Any:

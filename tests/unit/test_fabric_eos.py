@@ -39,19 +39,12 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twin]:
         yield twin
 
 
-@pytest.fixture
-def twin(daemon: Twin) -> Twin:
-    """Return the daemon as if it had just been unpacked: no state, ports at their defaults."""
-    daemon.renew()
-    return daemon
-
-
 def test_an_undeclared_field_is_neither_reported_nor_touched(twin: Twin) -> None:
     twin.ports.set_mtu("Ethernet3", 4200)
     twin.ports.set_description("Ethernet2", "by hand")
     with open_switch("eos", twin.connection) as switch:
-        assert switch.pending(JUMBO) == JUMBO_LINES
-        assert switch.apply(JUMBO, 60) == JUMBO_LINES
+        assert switch.look(JUMBO).pending == JUMBO_LINES
+        assert switch.apply(JUMBO, 60).changed == JUMBO_LINES
         state = switch.read()
     assert state.ports["Ethernet1"].model_dump() == {
         "mtu_bytes": 9000,
@@ -66,14 +59,14 @@ def test_an_undeclared_field_is_neither_reported_nor_touched(twin: Twin) -> None
 def test_a_second_apply_has_nothing_to_do_and_the_change_survives_a_cold_start(twin: Twin) -> None:
     with open_switch("eos", twin.connection) as switch:
         switch.apply(JUMBO, 60)
-        assert switch.pending(JUMBO) == []
-        assert switch.apply(JUMBO, 60) == []
+        assert switch.look(JUMBO).pending == []
+        assert switch.apply(JUMBO, 60).changed == []
     twin.ports.links.clear()
     twin.ports.__post_init__()
     twin.restart(world="boot/2")
     assert twin.ports.links["Ethernet1"].mtu_bytes == 9000
     with open_switch("eos", twin.connection) as switch:
-        assert switch.pending(JUMBO) == []
+        assert switch.look(JUMBO).pending == []
 
 
 def test_drift_that_somebody_made_by_hand_on_the_port_is_named_exactly_and_repaired(
@@ -83,8 +76,8 @@ def test_drift_that_somebody_made_by_hand_on_the_port_is_named_exactly_and_repai
         switch.apply(JUMBO, 60)
         twin.ports.set_mtu("Ethernet2", 1500)
         drift = ["interface Ethernet2", "  - mtu 1500", "  + mtu 9000"]
-        assert switch.pending(JUMBO) == drift
-        assert switch.apply(JUMBO, 60) == drift
+        assert switch.look(JUMBO).pending == drift
+        assert switch.apply(JUMBO, 60).changed == drift
     assert twin.ports.links["Ethernet2"].mtu_bytes == 9000
 
 
@@ -93,9 +86,9 @@ def test_a_configuration_that_runs_but_was_not_saved_is_told_and_saved(twin: Twi
     with open_switch("eos", twin.connection) as switch:
         switch.apply(desired, 60)
         twin.switch.store.save_startup("hostname tor1\n")
-        assert switch.pending(desired) == ["startup-config", "  + write memory"]
+        assert switch.look(desired).pending == ["startup-config", "  + write memory"]
         switch.apply(desired, 60)
-        assert switch.pending(desired) == []
+        assert switch.look(desired).pending == []
 
 
 def test_what_the_switch_refuses_is_told_in_a_sentence_and_nothing_is_left_behind(
@@ -139,7 +132,7 @@ def test_a_port_that_the_switch_lacks_is_named_with_those_it_has(twin: Twin) -> 
         open_switch("eos", twin.connection) as switch,
         pytest.raises(RackformError, match=r"has no port Ethernet7 \(it has Ethernet1, "),
     ):
-        switch.pending(desired)
+        switch.look(desired)
 
 
 def test_a_change_that_cuts_the_switch_off_goes_back_by_itself(
@@ -173,8 +166,8 @@ def test_a_connection_that_breaks_in_the_very_commit_does_not_lose_the_change(
 
     monkeypatch.setattr(Eos, "_do", breaks)
     with open_switch("eos", twin.connection) as switch:
-        assert switch.apply(JUMBO, 60) == JUMBO_LINES
-        assert switch.pending(JUMBO) == []
+        assert switch.apply(JUMBO, 60).changed == JUMBO_LINES
+        assert switch.look(JUMBO).pending == []
     assert twin.switch.pending is None
 
 
@@ -224,7 +217,7 @@ def test_lldp_neighbours_are_read_and_lldp_can_be_turned_off(twin: Twin) -> None
     with open_switch("eos", twin.connection) as switch:
         heard = switch.read().neighbours
         assert heard == {"Ethernet1": [Neighbour(system_name="head", port_id="fab0")]}
-        assert switch.apply(off, 60) == ["- lldp run", "+ no lldp run"]
+        assert switch.apply(off, 60).changed == ["- lldp run", "+ no lldp run"]
         assert switch.read().lldp is False
 
 

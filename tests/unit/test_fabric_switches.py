@@ -1,42 +1,21 @@
 """What every switch does, whatever it runs: each client against its twin, over SSH on loopback."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from fabric.open import open_switch
 from fabric.protocol import DesiredPort, DesiredSwitch, Neighbour
 from remote.errors import RackformError
-from tests.unit.switch_cases import CASES, Case, declared
-from tests.unit.switch_twin import Twin, running_twin
-
-
-@pytest.fixture(scope="module", params=list(CASES))
-def daemon(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Twin]:
-    with running_twin(tmp_path_factory.mktemp("switch"), request.param) as twin:
-        yield twin
-
-
-@pytest.fixture
-def twin(daemon: Twin) -> Twin:
-    daemon.renew()
-    return daemon
-
-
-@pytest.fixture
-def case(twin: Twin) -> Case:
-    return CASES[twin.settings.os]
+from tests.unit.switch_cases import Case, declared
+from tests.unit.switch_twin import Twin
 
 
 def test_a_switch_is_converged_saved_and_read_back(twin: Twin, case: Case) -> None:
     wanted = declared(case)
     with open_switch(case.system, twin.connection) as switch:
-        lines = switch.pending(wanted)
-        assert switch.apply(wanted, 60) == lines
-        assert switch.pending(wanted) == []
-        assert switch.apply(wanted, 60) == []
+        lines = switch.look(wanted).pending
+        assert switch.apply(wanted, 60).changed == lines
+        assert switch.look(wanted).pending == []
+        assert switch.apply(wanted, 60).changed == []
         state = switch.read()
     first, second, third = case.ports
     assert state.ports[first].model_dump() == {
@@ -67,7 +46,7 @@ def test_what_a_run_that_was_cut_off_has_left_is_undone_by_the_next(
     monkeypatch.undo()
     with open_switch(case.system, twin.connection) as switch:
         switch.apply(declared(case), 60)
-        assert switch.pending(declared(case)) == []
+        assert switch.look(declared(case)).pending == []
     assert not twin.switch.waits()
 
 
@@ -88,7 +67,7 @@ def test_a_port_that_the_switch_lacks_is_named(twin: Twin, case: Case) -> None:
         open_switch(case.system, twin.connection) as switch,
         pytest.raises(RackformError, match=rf"no port nowhere \(it has {case.ports[0]}, "),
     ):
-        switch.pending(wanted)
+        switch.look(wanted)
 
 
 def test_neighbours_are_heard_while_lldp_runs(twin: Twin, case: Case) -> None:

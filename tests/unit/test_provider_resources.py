@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
-from fabric.protocol import Neighbour, SwitchState, UnderWay
+from fabric.protocol import Applied, Look, Neighbour
 from provider import (
     container,
     image_pull,
@@ -129,23 +129,15 @@ class FakeSwitch:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def pending(self, _: object) -> list[str]:
+    def look(self, _: object) -> Look:
         self.asked += 1
-        return self.lines
+        left = [f"vlan {number}" for number in range(14)]
+        return Look(pending=self.lines, left_alone=left, under_way=[], neighbours=self.heard)
 
-    def left_alone(self, _: object) -> list[str]:
-        return [f"vlan {number}" for number in range(14)]
-
-    def under_way(self, _: object) -> list[UnderWay]:
-        return []
-
-    def read(self) -> SwitchState:
-        return SwitchState(ports={}, lldp=True, neighbours=self.heard)
-
-    def apply(self, _: object, confirm_timeout_s: int) -> list[str]:
+    def apply(self, _: object, confirm_timeout_s: int) -> Applied:
         assert confirm_timeout_s == 120
         changed, self.lines = self.lines, []
-        return changed
+        return Applied(changed=changed, under_way=[], neighbours=self.heard)
 
 
 class TestSwitchConfig:

@@ -195,6 +195,26 @@ def test_a_hub_model_is_not_pinned_by_a_sha256() -> None:
     assert "a source hf: is pinned by a commit of 40 hex digits" in error
 
 
+def test_what_embeds_is_pinned_as_its_source_asks_just_as_a_model_is() -> None:
+    path = "frontends.embeddings"
+    there = {f"{path}.node": "head"}
+    assert load_site(example(there)).frontends.embeddings
+    hub = {**there, f"{path}.source": "hf:org/name"}
+    error = only_error(example(hub))  # the default's sha256 stays
+    assert error.startswith(f"{path}.revision = 04b1622b")
+    assert error.endswith("pinned by a commit of 40 hex digits: write that of hf:org/name")
+    assert load_site(example({**hub, f"{path}.revision": COMMIT})).frontends.embeddings
+    assert "pinned by the file's sha256" in only_error(
+        example({**there, f"{path}.revision": COMMIT})
+    )
+
+
+def test_a_wrong_source_of_what_embeds_makes_no_second_error_of_its_revision() -> None:
+    changes = {"node": "head", "source": "http://host/model", "revision": COMMIT}
+    error = only_error(example({f"frontends.embeddings.{key}": changes[key] for key in changes}))
+    assert error.startswith("frontends.embeddings.source = ")
+
+
 def test_parallelism_is_auto_or_a_split() -> None:
     path = "models.chat.parallelism"
     assert load_site(example()).models["chat"].parallelism == "auto"

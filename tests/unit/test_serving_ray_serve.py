@@ -31,7 +31,7 @@ SPEC = ray_serve.ServeSpec(
     api_address="10.78.0.11:8000",
     expected_nodes=1,
     expected_gpus=2,
-    timeout_s=2,
+    timeout_s=60,
 )
 
 
@@ -46,14 +46,15 @@ class Ray:
         self.forgets = 0
         """How many of the configurations that it is sent are lost."""
         self.stopping = self.stops_slowly = 0
-        self.put_while_stopping = False
         """How often it is asked until a stopping Serve is gone."""
+        self.gone = False
+        self.put_while_stopping = False
 
     def serve(self) -> dict[str, object]:
         if self.stopping:
             self.stopping -= 1
             return {"applications": {}, "http_options": CONFIG["http_options"]}
-        if len(self.put) <= self.forgets:
+        if self.gone or len(self.put) <= self.forgets:
             return {"applications": {}}
         deployment = {"name": "LLM", "status": self.status, "message": self.message}
         application = {
@@ -95,11 +96,13 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers["Content-Length"])
         self.played.put.append(json.loads(self.rfile.read(length)))
         self.played.put_while_stopping |= bool(self.played.stopping)
+        self.played.gone = bool(self.played.stopping)
         self.answer("")
 
     def do_DELETE(self) -> None:
         self.played.shutdowns += 1
         self.played.stopping = self.played.stops_slowly
+        self.played.gone = True
         if self.played.stopping:
             self.played.status = "RUNNING"
         self.answer("")
@@ -124,7 +127,6 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
 
         monkeypatch.setattr(ssh, "tunnel", tunnel)
         monkeypatch.setattr(ray_serve, "POLL_S", 0.01)
-        monkeypatch.setattr(ray_serve, "TOKEN_TIMEOUT_S", 0.2)
         yield played
         server.shutdown()
 
@@ -158,7 +160,8 @@ def test_a_serve_that_stops_is_sent_nothing_until_it_is_gone(ray: Ray) -> None:
     assert not ray.put_while_stopping
 
 
-def test_running_without_tokens_is_not_ready(ray: Ray) -> None:
+def test_running_without_tokens_is_not_ready(ray: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_serve, "TOKEN_TIMEOUT_S", 0.2)
     ray.tokens = []
     with pytest.raises(RackformError, match="llm is RUNNING but gives no tokens"):
         ray_serve.deploy(HEAD, SPEC)

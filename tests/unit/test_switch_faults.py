@@ -3,35 +3,16 @@
 Each runs against its twin's command line over SSH on loopback.
 """
 
-from collections.abc import Iterator
+from collections import Counter
 
 import pytest
 
 from fabric.open import open_switch
 from fabric.trial import TrialSwitch
 from remote.errors import RackformError, Unreachable
-from tests.unit.switch_cases import CASES, Case, declared
+from tests.unit.switch_cases import Case, declared
 from tests.unit.switch_stack import Stack, stack_of
-from tests.unit.switch_twin import Twin, running_twin
-
-
-@pytest.fixture(scope="module", params=list(CASES))
-def daemon(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Twin]:
-    with running_twin(tmp_path_factory.mktemp("switch"), request.param) as twin:
-        yield twin
-
-
-@pytest.fixture
-def twin(daemon: Twin) -> Twin:
-    daemon.renew()
-    return daemon
-
-
-@pytest.fixture
-def case(twin: Twin) -> Case:
-    return CASES[twin.settings.os]
+from tests.unit.switch_twin import Twin
 
 
 @pytest.fixture
@@ -40,8 +21,51 @@ def stack(twin: Twin, case: Case) -> Stack:
     return stack_of(twin.connection, case.system, {first: "head.fab0", second: "w1.fab0"})
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, kind: type) -> Counter[str]:
+    """Return how often a kind of switch reads its configurations, and is asked each command."""
+    asked: Counter[str] = Counter()
+
+    def count(name: str, *, by_words: bool) -> None:
+        method = getattr(kind, name)
+
+        def counting(switch: TrialSwitch, *given: object, **options: object) -> object:
+            asked[" ".join(map(str, given)) if by_words else name] += 1
+            return method(switch, *given, **options)
+
+        monkeypatch.setattr(kind, name, counting)
+
+    count("_running", by_words=False)
+    count("_startup", by_words=False)
+    count("_ask" if hasattr(kind, "_ask") else "_run", by_words=True)
+    return asked
+
+
 def indented(*lines: str) -> str:
     return "\n".join(f"    {line}" for line in lines)
+
+
+def test_a_switch_is_read_once_by_a_preview_and_before_and_after_a_change(
+    twin: Twin, case: Case, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_switch(case.system, twin.connection) as switch:
+        kind = type(switch)
+    asked = counted(monkeypatch, kind)
+
+    def read() -> tuple[int, int]:
+        running, startup = asked.pop("_running"), asked.pop("_startup")
+        asked.clear()
+        return running, startup
+
+    assert "would configure" in stack.preview()
+    assert {command: times for command, times in asked.items() if times > 1} == {}
+    assert read() == (1, 1)
+    assert "configured" in stack.up()
+    assert read() == (2, 1)
+    assert stack.verify() == []
+    assert {command: times for command, times in asked.items() if times > 1} == {}
+    assert read() == (1, 1)
+    assert stack.up() == ""
+    assert read() == (1, 1)
 
 
 def test_a_wrong_mtu_on_one_port_is_named_exactly_and_repaired(
@@ -75,7 +99,7 @@ def test_missing_pfc_is_named_and_an_operator_s_unrelated_lines_are_left_and_lis
     assert case.pfc in stack.up()
     assert stack.verify() == []
     with open_switch(case.system, twin.connection) as switch:
-        assert case.listed in switch.left_alone(declared(case))
+        assert case.listed in switch.look(declared(case)).left_alone
 
 
 def test_lines_that_somebody_did_not_save_are_named_and_not_saved_with_ours(
@@ -91,7 +115,7 @@ def test_lines_that_somebody_did_not_save_are_named_and_not_saved_with_ours(
     assert case.kept not in (twin.switch.store.startup() or "")
     assert twin.ports.links[case.ports[0]].mtu_bytes == 9000
     with open_switch(case.system, twin.connection) as switch:
-        assert case.listed in switch.left_alone(declared(case))
+        assert case.listed in switch.look(declared(case)).left_alone
     twin.type(*case.save)
     assert stack.verify() == []
 

@@ -1,7 +1,5 @@
 """What others have open on a switch, where one network OS has a way of its own."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from fabric import changes, cumulus_text, onyx_text, sonic_text
@@ -11,7 +9,7 @@ from fabric.protocol import DesiredPort, DesiredSwitch, PortState, Roce, RoceSta
 from lab.switch_cli.server import Terminal
 from remote.errors import RackformError
 from tests.unit.switch_cases import CASES, declared
-from tests.unit.switch_twin import System, Twin, running_twin
+from tests.unit.switch_twin import System, Twin
 
 USERS = """\
 USERNAME     FULL NAME               LINE    HOST              IDLE
@@ -22,21 +20,12 @@ admin        System Administrator    pts/3   172.22.237.174    0d0h0m0s
 """
 
 
-@pytest.fixture
-def twin(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Twin]:
-    system: System = request.param
-    with running_twin(tmp_path_factory.mktemp("switch"), system) as made:
-        yield made
-
-
 def typed(terminal: Terminal, *lines: str) -> list[str]:
     return [printed for line in lines for printed in terminal.run(line)]
 
 
 def on(system: System) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("twin", [system], indirect=True)
+    return pytest.mark.parametrize("daemon", [system], indirect=True)
 
 
 @on("eos")
@@ -51,9 +40,9 @@ def test_a_session_that_is_committed_after_ours_takes_it_back_which_is_found_and
         assert "+   mtu 3000" in "\n".join(typed(colleague, "show session-config diffs"))
         assert typed(colleague, "commit") == []
         assert twin.ports.links["Ethernet3"].mtu_bytes == 3000
-        assert "  + mtu 9000" in switch.pending(wanted)
+        assert "  + mtu 9000" in switch.look(wanted).pending
         switch.apply(wanted, 60)
-        assert switch.pending(wanted) == []
+        assert switch.look(wanted).pending == []
     assert twin.ports.links["Ethernet3"].mtu_bytes == 3000
 
 
@@ -85,7 +74,7 @@ def test_a_switch_that_takes_no_more_sessions_names_those_that_are_open(twin: Tw
 def test_a_checkpoint_of_somebody_else_stays_and_a_stale_one_of_ours_goes(twin: Twin) -> None:
     twin.type("sudo config checkpoint before-night", "sudo config checkpoint rackform-stale")
     with open_switch("sonic", twin.connection) as switch:
-        assert switch.under_way(declared(CASES["sonic"])) == []
+        assert switch.look(declared(CASES["sonic"])).under_way == []
         switch.apply(declared(CASES["sonic"]), 60)
     assert twin.switch.checkpoints() == ["before-night"]
 
@@ -103,17 +92,17 @@ def test_a_reload_that_is_confirmed_brings_back_what_was_saved(twin: Twin) -> No
             "Failed to acquire lock on /etc/sonic/reload.lock"
         ]
         assert typed(colleague, "y") == ["Released lock on /etc/sonic/reload.lock"]
-        assert switch.pending(wanted) == []
+        assert switch.look(wanted).pending == []
 
 
 @on("onyx")
 def test_a_colleague_who_has_logged_out_of_onyx_is_not_named_any_more(twin: Twin) -> None:
     colleague = twin.login("colleague", "vty99", "10.77.0.9")
     with open_switch("onyx", twin.connection) as switch:
-        (named,) = switch.under_way(declared(CASES["onyx"]))
+        (named,) = switch.look(declared(CASES["onyx"])).under_way
         assert (named.blocks, "colleague logged in on pts/99" in named.sentence) == (False, True)
         colleague.hang_up()
-        assert switch.under_way(declared(CASES["onyx"])) == []
+        assert switch.look(declared(CASES["onyx"])).under_way == []
 
 
 def test_the_login_that_asks_is_told_from_others_of_the_same_name() -> None:
