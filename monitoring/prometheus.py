@@ -14,7 +14,6 @@ from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from serving.ray_node import METRICS_PORT
 from stack import doors
 from stack.schema import Site
-from stack.services import AnythingLlm, OpenWebUi
 
 DATA = "/var/lib/rackform/prometheus"
 USER = "996:996"
@@ -22,6 +21,7 @@ USER = "996:996"
 SCRAPE_S = 10
 _FOLDER = "/etc/prometheus"
 _MIB = 1024
+_HEALTH = {"open_webui": "/health", "anythingllm": "/api/ping"}
 Tree = dict[str, object]
 
 
@@ -162,12 +162,10 @@ def _probed(site: Site) -> Iterator[tuple[str, str, str, str]]:
     yield "edge", site.edge_node, "edge", f"https://{edge.address}{port}/v1/models"
     for name in names_of_edge(site):
         yield name, site.edge_node, name, f"https://{edge.address}{port}/v1/models"
-    if chat := site.frontends.open_webui:
-        at = f"{site.nodes[chat.node].fabric_address}:{OpenWebUi.fabric_port}"
-        yield "open-webui", chat.node, "front_end", f"http://{at}/health"
-    if documents := site.frontends.anythingllm:
-        at = f"{site.nodes[documents.node].fabric_address}:{AnythingLlm.fabric_port}"
-        yield "anythingllm", documents.node, "front_end", f"http://{at}/api/ping"
+    for key, front in doors.fronts(site):
+        if doors.runs(key):
+            at = f"{site.nodes[front.node].fabric_address}:{front.fabric_port}"
+            yield key.replace("_", "-"), front.node, "front_end", f"http://{at}{_HEALTH[key]}"
 
 
 def names_of_edge(site: Site) -> list[str]:

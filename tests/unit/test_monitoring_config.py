@@ -8,7 +8,7 @@ import yaml
 
 from commission.metrics import nccl_metrics
 from commission.model import Baseline, Collective, NcclResult, Point
-from monitoring import alertmanager, exporters, prometheus
+from monitoring import alertmanager, exporters, prometheus, status
 from monitoring.files import smokeping
 from planner.plan import plan
 from stack import doors
@@ -121,6 +121,18 @@ def test_front_ends_are_probed_where_the_site_has_them() -> None:
     assert "http://10.78.0.11:3000/health" in text
     assert "https://10.77.0.11/v1/models" in text
     assert "3001" not in text
+
+
+@pytest.mark.parametrize("has_lock", [True, False])
+def test_a_front_end_that_is_left_out_is_not_looked_for(
+    has_lock: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "runs", lambda key: has_lock or key != "anythingllm")
+    site = load_site(read_stack("homelab-4x2"))
+    assert ("http://10.78.0.12:3001/api/ping" in prometheus.config(site, plan(site), [])) is has_lock
+    (fronts,) = [each for each in status.subsystems(site, plan(site)) if each.name == "Front-ends"]
+    assert ("anythingllm" in fronts.expected) is has_lock
+    assert "open-webui" in fronts.expected
 
 
 def test_every_route_is_told_of_every_alert_and_of_its_end() -> None:
