@@ -17,6 +17,8 @@ from stack.services import Route
 PATH = "/alertmanager"
 DATA = "/var/lib/rackform/alertmanager"
 _FOLDER = "/etc/alertmanager"
+_NOBODY = "-"
+"""The receiver of what no route takes; no route can be named so."""
 _SUBJECT = "{{ .Status }}: {{ range .Alerts }}{{ .Labels.alertname }} {{ .Labels.node }} {{ end }}"
 _NTFY_TITLE = "{{.status}}: {{.commonLabels.alertname}}"
 _NTFY_TEXT = "{{range .alerts}}{{.annotations.summary}} {{.annotations.advice}}\n{{end}}"
@@ -67,7 +69,7 @@ def config(routes: Mapping[str, Route], with_secret: Collection[str]) -> str:
     return to_yaml(
         {
             "route": {
-                "receiver": "nobody",
+                "receiver": _NOBODY,
                 "group_by": ["alertname", "severity"],
                 "group_wait": "5s",
                 "group_interval": "15s",
@@ -81,7 +83,7 @@ def config(routes: Mapping[str, Route], with_secret: Collection[str]) -> str:
                     "equal": ["node"],
                 }
             ],
-            "receivers": [{"name": "nobody"}, *receivers],
+            "receivers": [{"name": _NOBODY}, *receivers],
         }
     )
 

@@ -67,8 +67,9 @@ def test_alertmanager_takes_its_configuration_with_every_kind_of_route(
     image: Toolbox, tmp_path: Path
 ) -> None:
     file = tmp_path / "alertmanager.yml"
-    file.write_text(alertmanager.config(ROUTES, {"mail", "phone"}))
-    assert f"{len(ROUTES) + 1} receivers" in image.run("amtool", "check-config", str(file))
+    routes = {**ROUTES, "nobody": ROUTES["chat"]}
+    file.write_text(alertmanager.config(routes, {"mail", "phone"}))
+    assert f"{len(routes) + 1} receivers" in image.run("amtool", "check-config", str(file))
 
 
 def test_the_blackbox_exporter_takes_its_configuration(image: Toolbox, tmp_path: Path) -> None:

@@ -143,6 +143,14 @@ def test_every_route_is_told_of_every_alert_and_of_its_end() -> None:
     assert hook == {"url": "http://10.77.0.1:9900/hook", "send_resolved": True}
 
 
+def test_a_route_may_have_any_name_that_the_site_takes() -> None:
+    site, _ = lab_site(routes={"nobody": {"kind": "webhook", "url": "http://10.77.0.1:9900/"}})
+    assert site.monitoring
+    tree = yaml.safe_load(alertmanager.config(site.monitoring.routes, []))
+    names = [receiver["name"] for receiver in tree["receivers"]]
+    assert len(set(names)) == len(names) == 2
+
+
 def test_ntfy_gets_words_and_no_json() -> None:
     tree = yaml.safe_load(alertmanager.config(ROUTES, []))
     url = urlsplit(tree["receivers"][2]["webhook_configs"][0]["url"])
