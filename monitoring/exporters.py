@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from monitoring.gpu_fields import counters_csv, simulated
-from monitoring.prometheus import USER, names_of_edge
+from monitoring.prometheus import API, USER, names_of_edge
 from monitoring.rule import to_yaml
 from planner.models import Plan
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
@@ -164,7 +164,7 @@ def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
             "http": http | {"valid_status_codes": [401], "tls_config": {"ca_file": ca}},
         },
         "front_end": {"prober": "http", "timeout": "8s", "http": http},
-        **{name: _by_name(name, http) for name in names_of_edge(site)},
+        **{name: _by_name(name, path, http) for name, path in names_of_edge(site).items()},
     }  # fmt: skip
     return ContainerParts(
         command=[
@@ -182,16 +182,17 @@ def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
     )
 
 
-def _by_name(name: str, http: dict[str, object]) -> dict[str, object]:
+def _by_name(name: str, path: str, http: dict[str, object]) -> dict[str, object]:
     """Ask the edge by a name, whoever signed its certificate: what matters is when it expires."""
+    asked = name.replace("*", "any")
     return {
         "prober": "http",
         "timeout": "8s",
         "http": http
         | {
-            "valid_status_codes": [401],
-            "headers": {"Host": name},
-            "tls_config": {"server_name": name, "insecure_skip_verify": True},
+            "valid_status_codes": [401] if path == API else [200],
+            "headers": {"Host": asked},
+            "tls_config": {"server_name": asked, "insecure_skip_verify": True},
         },
     }
 

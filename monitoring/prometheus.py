@@ -21,6 +21,8 @@ USER = "996:996"
 SCRAPE_S = 10
 _FOLDER = "/etc/prometheus"
 _MIB = 1024
+API = "/v1/models"
+"""What the edge answers with 401 to who has no key."""
 _HEALTH = {"open_webui": "/health", "anythingllm": "/api/ping"}
 Tree = dict[str, object]
 
@@ -159,15 +161,16 @@ def _endpoints(site: Site) -> Tree:
 def _probed(site: Site) -> Iterator[tuple[str, str, str, str]]:
     edge = site.nodes[site.edge_node]
     port = "" if site.edge.port == 443 else f":{site.edge.port}"  # noqa: PLR2004 - https's own
-    yield "edge", site.edge_node, "edge", f"https://{edge.address}{port}/v1/models"
-    for name in names_of_edge(site):
-        yield name, site.edge_node, name, f"https://{edge.address}{port}/v1/models"
+    yield "edge", site.edge_node, "edge", f"https://{edge.address}{port}{API}"
+    for name, path in names_of_edge(site).items():
+        yield name, site.edge_node, name, f"https://{edge.address}{port}{path}"
     for key, front in doors.fronts(site):
         if doors.runs(key):
             at = f"{site.nodes[front.node].fabric_address}:{front.fabric_port}"
             yield key.replace("_", "-"), front.node, "front_end", f"http://{at}{_HEALTH[key]}"
 
 
-def names_of_edge(site: Site) -> list[str]:
-    """Return the names under which the edge may show another certificate than by its address."""
-    return [name for name in site.edge.host_names if not name.startswith("*")]
+def names_of_edge(site: Site) -> dict[str, str]:
+    """Return name → path, of all at which the edge may show another certificate than by address."""
+    named = [front.host_name for key, front in doors.fronts(site) if doors.runs(key)]
+    return {**dict.fromkeys(site.edge.host_names, API), **{name: "/" for name in named if name}}

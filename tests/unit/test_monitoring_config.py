@@ -180,12 +180,33 @@ def test_a_routes_secret_is_in_a_file_of_its_own_that_only_its_user_reads() -> N
 def test_the_edge_is_asked_by_each_of_its_names_too_since_its_certificate_may_differ() -> None:
     raw = read_stack("lab")
     assert isinstance(raw, dict)
-    raw |= {"monitoring": {"node": "head"}, "edge": {"host_names": ["llm.example.org"]}}
+    raw |= {
+        "monitoring": {"node": "head"},
+        "edge": {"host_names": ["llm.example.org", "*.example.net"]},
+        "frontends": {"open_webui": {"node": "head", "host_name": "chat.example.org"}},
+    }
     site = load_site(raw)
     told = exporters.blackbox(site, "CA").files["/etc/blackbox/blackbox.yml"].content
-    module = yaml.safe_load(told)["modules"]["llm.example.org"]
-    assert module["http"]["tls_config"]["server_name"] == "llm.example.org"
-    assert "endpoint: llm.example.org" in prometheus.config(site, PLAN, [])
+    modules = yaml.safe_load(told)["modules"]
+    asked = {name: modules[name]["http"] for name in set(modules) - {"edge", "front_end"}}
+    assert {
+        name: (http["tls_config"]["server_name"], http["headers"]["Host"])
+        for name, http in asked.items()
+    } == {
+        "llm.example.org": ("llm.example.org", "llm.example.org"),
+        "*.example.net": ("any.example.net", "any.example.net"),
+        "chat.example.org": ("chat.example.org", "chat.example.org"),
+    }
+    assert asked["llm.example.org"]["valid_status_codes"] == [401]
+    assert asked["chat.example.org"]["valid_status_codes"] == [200]
+    (probes,) = [
+        job
+        for job in yaml.safe_load(prometheus.config(site, PLAN, []))["scrape_configs"]
+        if job["job_name"] == "endpoint"
+    ]
+    probed = {each["labels"]["endpoint"]: each["targets"] for each in probes["static_configs"]}
+    assert probed["chat.example.org"] == ["https://10.77.0.11/"]
+    assert probed["*.example.net"] == ["https://10.77.0.11/v1/models"]
 
 
 @pytest.mark.parametrize("port", [443, 4443])
