@@ -218,6 +218,23 @@ def test_the_edge_is_probed_on_its_own_port(port: int) -> None:
     assert f"https://{at}/v1/models" in prometheus.config(load_site(raw), PLAN, [])
 
 
+@pytest.mark.parametrize(
+    ("names", "host"),
+    [
+        ([], "10.77.0.11"),
+        (["llm.example.org"], "llm.example.org"),
+        (["*.example.org"], "10.77.0.11"),
+        (["*.example.org", "llm.example.net"], "llm.example.net"),
+    ],
+)
+def test_what_an_alert_links_to_can_be_opened(names: list[str], host: str) -> None:
+    raw = read_stack("lab")
+    assert isinstance(raw, dict)
+    raw["edge"] = {"host_names": names}
+    command = alertmanager.alertmanager(load_site(raw), {}).command
+    assert f"--web.external-url=https://{host}:8445/alertmanager" in command
+
+
 def _measured(gb_s: float) -> Baseline:
     point = Point(collective=Collective.ALL_REDUCE, size_bytes=1, time_us=1, busbw_gb_s=gb_s)
     run = NcclResult(nodes=("n1", "n2"), ranks=4, points=(point,))
