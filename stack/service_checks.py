@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from stack.doors import (
     ALERTMANAGER,
@@ -146,14 +147,18 @@ def _alert_routes(draft: Draft) -> Iterator[SettingError]:
 
 def _alert_route(where: str, route: Route) -> Iterator[SettingError]:
     needs = ("to", "smarthost") if route.kind == "email" else ("url",)
-    for name in ("url", "to", "smarthost"):
+    takes = (*needs, "sender", "user") if route.kind == "email" else needs
+    for name in ("url", "to", "smarthost", "sender", "user"):
         value = getattr(route, name)
         if value is None and name in needs:
             rest = f"but kind = {route.kind} needs it to send anything: set it"
             yield SettingError(f"{where}.{name}", f"{where}.{name} is missing, {rest}")
-        if value is not None and name not in needs:
+        if value is not None and name not in takes:
             rest = f"but kind = {route.kind} has no use for it: remove it, or change the kind"
             yield told(f"{where}.{name}", value, rest)
+    if route.kind == "ntfy" and route.url and not urlsplit(route.url).path.strip("/"):
+        rest = "but ntfy's topic is the path of its address: write one such as https://HOST/TOPIC"
+        yield told(f"{where}.url", route.url, rest)
 
 
 SERVICE_RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (

@@ -153,3 +153,20 @@ def test_what_a_kind_of_route_has_no_use_for_is_refused() -> None:
     route = {"kind": "ntfy", "url": "https://ntfy.example/x", "to": "ops@example.org"}
     error = only_error(example({"monitoring": {"node": "head", "routes": {"p": route}}}))
     assert error.startswith("monitoring.routes.p.to = ops@example.org, but kind = ntfy has no use")
+
+
+@pytest.mark.parametrize("setting", ["sender", "user"])
+@pytest.mark.parametrize("kind", ["webhook", "ntfy"])
+def test_a_route_that_is_no_mail_has_no_sender_and_no_login(kind: str, setting: str) -> None:
+    route = {"kind": kind, "url": "https://ntfy.example/x", setting: "ops@example.org"}
+    error = only_error(example({"monitoring": {"node": "head", "routes": {"p": route}}}))
+    assert error.startswith(f"monitoring.routes.p.{setting} = ops@example.org, but kind = {kind}")
+
+
+@pytest.mark.parametrize("address", ["https://ntfy.example", "https://ntfy.example/"])
+def test_an_ntfy_route_without_a_topic_is_refused(address: str) -> None:
+    route = {"kind": "ntfy", "url": address}
+    assert only_error(example({"monitoring": {"node": "head", "routes": {"p": route}}})) == (
+        f"monitoring.routes.p.url = {address}, but ntfy's topic is the path of its address: write"
+        " one such as https://HOST/TOPIC"
+    )
