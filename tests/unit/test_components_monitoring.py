@@ -129,3 +129,11 @@ def test_a_secret_for_nothing_is_refused_and_not_told(raw: object, says: str) ->
     with pytest.raises(InputError, match=says) as refused:
         of_routes(raw, site)
     assert "s3cret" not in str(refused.value)
+
+
+def test_a_login_without_its_password_is_refused() -> None:
+    site, _ = lab_site(routes={"mail": {**MAIL["mail"], "user": "rack"}})
+    assert of_routes({"mail": "s3cret"}, site)
+    with pytest.raises(InputError, match=r"routes\.mail\.user = rack, but .* --secret") as refused:
+        of_routes(None, site)
+    assert "route_secrets.mail" in str(refused.value)
