@@ -9,6 +9,8 @@ from pulumi import Input, Output
 from stack.errors import InputError
 from stack.schema import Site
 
+ROUTE_SECRETS = "rackform:route_secrets"
+
 
 def placeholder(name: str) -> str:
     """Return the text that stands for a secret while a configuration is rendered."""
