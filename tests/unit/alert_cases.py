@@ -100,6 +100,11 @@ _FAILED = 'alertmanager_notifications_failed_total{node="n1",integration="webhoo
 _KV = f'ray_vllm_kv_cache_usage_perc{{model_name="{MODEL}",node="n1"}}'
 _RUNG = 'rackform_watchdog_rung{node="n1",job="node"}'
 _ASKED = 'node_textfile_mtime_seconds{node="n1",job="node",file="/host/metrics/watchdog.prom"}'
+_SCRAPED = 'up{node="n1",job="node"}'
+_NOT_ASKED = (
+    "The watchdog on n1 has not asked for tokens for over three minutes: nobody restarts what"
+    " hangs."
+)
 _AT_N1 = {"node": "n1", "job": "node"}
 _NCCL = '{nodes="n1, n2",node="n1"}'
 
@@ -297,11 +302,19 @@ CASES = (
     ),
     Case("WatchdogGaveUp", {_RUNG: "2x30"}),
     Case(
-        "WatchdogMissing", {_ASKED: "10x60"},
-        "The watchdog on n1 has not asked for tokens for 4m 50s: nobody restarts what hangs.",
+        "WatchdogMissing", {_ASKED: "10x60", _SCRAPED: "1x60"}, _NOT_ASKED,
         {**_AT_N1, "file": "/host/metrics/watchdog.prom"}, at_s=300,
     ),
-    Case("WatchdogMissing", {_ASKED: "10+10x60"}, at_s=300),
+    # it was never there
+    Case("WatchdogMissing", {_SCRAPED: "1x60"}, _NOT_ASKED, _AT_N1, at_s=300),
+    Case("WatchdogMissing", {_SCRAPED: "1x60"}, at_s=180),
+    Case("WatchdogMissing", {_SCRAPED: "1x24 0x60"}, at_s=300),
+    Case("WatchdogMissing", {_ASKED: "10+10x60", _SCRAPED: "1x60"}, at_s=300),
+    # n2 was the head once
+    Case(
+        "WatchdogMissing",
+        {_ASKED: "10+10x60", _SCRAPED: "1x60", _ASKED.replace("n1", "n2"): "10x60"}, at_s=300,
+    ),
     Case(
         "TargetDown", {'up{job="node",node="n3"}': "1x3 0x30"}, "node on n3 gives no metrics.",
         {"job": "node", "node": "n3"},
