@@ -3,6 +3,9 @@
 DCGM reports what a card does not know as a number near 2^63: every comparison has an upper bound.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator
+
 from monitoring.rule import Alert, Group, Severity
 from stack.schema import Site
 
@@ -13,7 +16,7 @@ _WHICH = "GPU {{ $labels.gpu }} of {{ $labels.node }}"
 
 def group(site: Site) -> Group:
     limit = site.monitoring.alerts.gpu_temperature_c if site.monitoring else 85
-    return Group(name="gpu", rules=(_too_hot(limit), *_throttled(), *_ecc(), _xid()))
+    return Group(name="gpu", rules=(_too_hot(limit), *_throttled(), *_ecc(), _xid(), *_missing(site)))
 
 
 def _bits(lowest: int, width: int = 1) -> str:
@@ -100,3 +103,26 @@ def _xid() -> Alert:
         advice="Look the number up: some are a program's fault, some the card's end.",
         runbook="gpu-errors",
     )
+
+
+def _missing(site: Site) -> Iterator[Alert]:
+    """One rule for all nodes of as many cards; where the exporter is away, that is told instead."""
+    nodes = defaultdict(list)
+    for name, node in site.nodes.items():
+        nodes[node.gpu_count].append(name)
+    for count, names in nodes.items():
+        if not count:
+            continue
+        of = f'node=~"{"|".join(names)}"'
+        shown = f"count by (node) (count by (node, gpu) (DCGM_FI_DEV_GPU_TEMP{{{of}}}))"
+        none = f'0 * max by (node) (up{{job="gpu",{of}}} == 1)'
+        yield Alert(
+            name="GpuMissing",
+            expr=f"({shown} or {none}) < {count}",
+            for_s=30,
+            severity=Severity.CRITICAL,
+            summary=f"{{{{ $labels.node }}}} shows {{{{ $value }}}} of its {count} GPUs.",
+            advice="See 'nvidia-smi' and 'dmesg | grep -i xid' there: a card that fell off the bus"
+            " comes back by a power cycle.",
+            runbook="gpu-errors",
+        )

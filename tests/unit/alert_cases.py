@@ -1,7 +1,8 @@
 """For every alert a case that raises it and one that does not, as `promtool test rules` takes them.
 
 A series is a sample every ten seconds, in promtool's own notation: `41x30` is 41 and then 30 times
-41 more; `0+10x30` goes up by ten; `_` is a scrape that brought nothing.
+41 more; `0+10x30` goes up by ten; `_` is a scrape that brought nothing, `stale` the first without
+the series.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,14 @@ def monitored_site() -> tuple[Site, Plan]:
     raw["monitoring"] = {"node": "n1"}
     site = load_site(raw)
     return site, plan(site)
+
+
+def _cards(first: str, second: str, *, exporter: str = "1x30") -> dict[str, str]:
+    return {
+        'DCGM_FI_DEV_GPU_TEMP{node="n1",gpu="0",job="gpu"}': first,
+        'DCGM_FI_DEV_GPU_TEMP{node="n1",gpu="1",job="gpu"}': second,
+        'up{node="n1",job="gpu"}': exporter,
+    }
 
 
 def _pings(small: str, large: str, *, sent: str = "0+10x60") -> dict[str, str]:
@@ -168,6 +177,11 @@ CASES = (
         "GPU 0 of n1 reported Xid 79, an error of the card or its driver.", WHERE,
     ),
     Case("GpuXid", {f"DCGM_FI_DEV_XID_ERRORS{GPU}": "0x30"}),
+    Case("GpuMissing", _cards("41x30", "41x3 stale"), "n1 shows 1 of its 2 GPUs.", {"node": "n1"}),
+    Case("GpuMissing", _cards("_x30", "_x30"), "n1 shows 0 of its 2 GPUs.", {"node": "n1"}),
+    Case("GpuMissing", _cards("41x30", "41x30")),
+    # its exporter is away: TargetDown tells
+    Case("GpuMissing", _cards("41x3 stale", "41x3 stale", exporter="1x3 0x30")),
     Case(
         "LinkLost", _LOST, "Most pings between n1 and n2 over the fabric network are lost.",
         {**PAIR, "size": "small"}, at_s=110,
