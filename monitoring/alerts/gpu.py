@@ -16,7 +16,8 @@ _WHICH = "GPU {{ $labels.gpu }} of {{ $labels.node }}"
 
 def group(site: Site) -> Group:
     limit = site.monitoring.alerts.gpu_temperature_c if site.monitoring else 85
-    return Group(name="gpu", rules=(_too_hot(limit), *_throttled(), *_ecc(), _xid(), *_missing(site)))
+    rules = (_too_hot(limit), *_throttled(), *_ecc(), _xid(), *_missing(site))
+    return Group(name="gpu", rules=rules)
 
 
 def _bits(lowest: int, width: int = 1) -> str:

@@ -123,16 +123,20 @@ def test_front_ends_are_probed_where_the_site_has_them() -> None:
     assert "3001" not in text
 
 
-@pytest.mark.parametrize("has_lock", [True, False])
+@pytest.mark.parametrize("locked", [{"open_webui"}, {"open_webui", "anythingllm"}])
 def test_a_front_end_that_is_left_out_is_not_looked_for(
-    has_lock: bool, monkeypatch: pytest.MonkeyPatch
+    locked: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "runs", lambda key: has_lock or key != "anythingllm")
+    monkeypatch.setattr(doors, "runs", locked.__contains__)
     site = load_site(read_stack("homelab-4x2"))
-    assert ("http://10.78.0.12:3001/api/ping" in prometheus.config(site, plan(site), [])) is has_lock
+    text = prometheus.config(site, plan(site), [])
     (fronts,) = [each for each in status.subsystems(site, plan(site)) if each.name == "Front-ends"]
-    assert ("anythingllm" in fronts.expected) is has_lock
-    assert "open-webui" in fronts.expected
+    for key, url in {
+        "open_webui": "http://10.78.0.11:3000/health",
+        "anythingllm": "http://10.78.0.12:3001/api/ping",
+    }.items():
+        assert (url in text) is (key in locked)
+        assert (key.replace("_", "-") in fronts.expected) is (key in locked)
 
 
 def test_every_route_is_told_of_every_alert_and_of_its_end() -> None:
