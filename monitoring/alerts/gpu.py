@@ -107,22 +107,23 @@ def _xid() -> Alert:
 
 
 def _missing(site: Site) -> Iterator[Alert]:
-    """One rule for all nodes of as many cards; where the exporter is away, that is told instead."""
+    """Where the exporter is away, that is told instead."""
     nodes = defaultdict(list)
     for name, node in site.nodes.items():
         nodes[node.gpu_count].append(name)
+    lacking = []
     for count, names in nodes.items():
-        if not count:
-            continue
         of = f'node=~"{"|".join(names)}"'
         shown = f"count by (node) (count by (node, gpu) (DCGM_FI_DEV_GPU_TEMP{{{of}}}))"
         none = f'0 * max by (node) (up{{job="gpu",{of}}} == 1)'
+        lacking += [f"{count} - ({shown} or {none}) > 0"] if count else []
+    if lacking:
         yield Alert(
             name="GpuMissing",
-            expr=f"({shown} or {none}) < {count}",
+            expr=" or ".join(lacking),
             for_s=30,
             severity=Severity.CRITICAL,
-            summary=f"{{{{ $labels.node }}}} shows {{{{ $value }}}} of its {count} GPUs.",
+            summary="{{ $labels.node }} lacks {{ $value }} of its GPUs.",
             advice="See 'nvidia-smi' and 'dmesg | grep -i xid' there: a card that fell off the bus"
             " comes back by a power cycle.",
             runbook="gpu-errors",

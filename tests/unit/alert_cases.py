@@ -99,6 +99,7 @@ def _disk(left: str) -> dict[str, str]:
     }
 
 
+_LACKS = "n1 lacks {} of its GPUs."
 _DISK = {"node": "n1", "mountpoint": "/", "fstype": "ext4", "device": "/dev/vda1"}
 _LOST = _pings("0+10x6 60x60", "0+10x6 60x60")
 _MISMATCH = _pings("0+10x60", "0+10x6 60x60")
@@ -177,8 +178,8 @@ CASES = (
         "GPU 0 of n1 reported Xid 79, an error of the card or its driver.", WHERE,
     ),
     Case("GpuXid", {f"DCGM_FI_DEV_XID_ERRORS{GPU}": "0x30"}),
-    Case("GpuMissing", _cards("41x30", "41x3 stale"), "n1 shows 1 of its 2 GPUs.", {"node": "n1"}),
-    Case("GpuMissing", _cards("_x30", "_x30"), "n1 shows 0 of its 2 GPUs.", {"node": "n1"}),
+    Case("GpuMissing", _cards("41x30", "41x3 stale"), _LACKS.format(1), {"node": "n1"}),
+    Case("GpuMissing", _cards("_x30", "_x30"), _LACKS.format(2), {"node": "n1"}),
     Case("GpuMissing", _cards("41x30", "41x30")),
     # its exporter is away: TargetDown tells
     Case("GpuMissing", _cards("41x3 stale", "41x3 stale", exporter="1x3 0x30")),
