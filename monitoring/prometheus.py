@@ -168,6 +168,9 @@ def _probed(site: Site) -> Iterator[tuple[str, str, str, str]]:
         if doors.runs(key):
             at = f"{site.nodes[front.node].fabric_address}:{front.fabric_port}"
             yield key.replace("_", "-"), front.node, "front_end", f"http://{at}{_HEALTH[key]}"
+    if embedding := site.frontends.embeddings:
+        at = f"{site.nodes[embedding.node].fabric_address}:{embedding.fabric_port}"
+        yield "embeddings", embedding.node, "front_end", f"http://{at}/v1/models"
 
 
 def names_of_edge(site: Site) -> dict[str, str]:

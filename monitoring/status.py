@@ -118,7 +118,8 @@ def _models(plan: Plan) -> Iterator[Subsystem]:
 
 
 def _frontends(site: Site) -> Subsystem:
-    running = (key.replace("_", "-") for key, _ in doors.fronts(site) if doors.runs(key))
+    running = [key.replace("_", "-") for key, _ in doors.fronts(site) if doors.runs(key)]
+    running += ["embeddings"] if site.frontends.embeddings else []
     return Subsystem(
         name="Front-ends",
         present=Present(expr=Hosts.frontends.expr, label="endpoint"),

@@ -139,6 +139,19 @@ def test_a_front_end_that_is_left_out_is_not_looked_for(
         assert (key.replace("_", "-") in fronts.expected) is (key in locked)
 
 
+def test_what_embeds_for_the_front_ends_is_looked_for_where_the_site_has_it() -> None:
+    raw = read_stack("lab")
+    assert isinstance(raw, dict)
+    raw["monitoring"] = {"node": "head"}
+    for embeddings in ({"node": "w1"}, None):
+        raw["frontends"]["embeddings"] = embeddings
+        site = load_site(raw)
+        url = "http://10.78.0.12:3003/v1/models"
+        assert (url in prometheus.config(site, PLAN, [])) is (embeddings is not None)
+        (fronts,) = [each for each in status.subsystems(site, PLAN) if each.name == "Front-ends"]
+        assert ("embeddings" in fronts.expected) is (embeddings is not None)
+
+
 def test_every_route_is_told_of_every_alert_and_of_its_end() -> None:
     tree = yaml.safe_load(alertmanager.config(ROUTES, []))
     assert [route["receiver"] for route in tree["route"]["routes"]] == list(ROUTES)
