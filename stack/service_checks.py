@@ -85,15 +85,21 @@ def _fixed(site: Site, node: str) -> set[int]:
     return taken
 
 
+def _named(site: Site) -> Iterator[tuple[str, str]]:
+    """Yield setting and DNS name of all by which the edge is reached."""
+    for index, name in enumerate(site.edge.host_names):
+        yield f"edge.host_names[{index}]", name
+    for key, front in fronts(site):
+        if front.host_name:
+            yield f"frontends.{key}.host_name", front.host_name
+
+
 def _host_names(draft: Draft) -> Iterator[SettingError]:
     first: dict[str, str] = {}
-    named = [(f"edge.host_names[{n}]", name) for n, name in enumerate(draft.site.edge.host_names)]
-    named += [
-        (f"frontends.{key}.host_name", front.host_name)
-        for key, front in fronts(draft.site)
-        if front.host_name
-    ]
-    for path, name in named:
+    for path, name in _named(draft.site):
+        if name.startswith("*") and path.startswith("frontends."):
+            rest = "but browsers are sent to that name: write one whole name, without '*'"
+            yield told(path, name, rest)
         if name in first:
             rest = f"but {first[name]} is the same, and a name leads to one thing: change one"
             yield told(path, name, rest)
@@ -119,8 +125,7 @@ def _tls(draft: Draft) -> Iterator[SettingError]:
         if value is not None and name not in needs[tls.kind]:
             rest = f"but it is not for edge.tls.kind = {tls.kind}: remove it, or change the kind"
             yield told(path, str(value), rest)
-    named = site.edge.host_names or any(front.host_name for _, front in fronts(site))
-    if tls.kind != "internal" and not named:
+    if tls.kind != "internal" and not any(_named(site)):
         rest = "but no name is there for which it would hold: list some in edge.host_names"
         yield told("edge.tls.kind", tls.kind, rest)
     if tls.kind == "acme":
@@ -131,10 +136,10 @@ def _acme(site: Site) -> Iterator[SettingError]:
     if site.edge.port != _HTTPS:
         rest = f"but edge.port is {site.edge.port}, and the authority asks back on 443: set that"
         yield told("edge.tls.kind", "acme", rest)
-    for index, name in enumerate(site.edge.host_names):
+    for path, name in _named(site):
         if name.startswith("*") or "." not in name:
             rest = "but edge.tls.kind = acme gets no certificate for it: write whole public names"
-            yield told(f"edge.host_names[{index}]", name, rest)
+            yield told(path, name, rest)
 
 
 def _alert_routes(draft: Draft) -> Iterator[SettingError]:

@@ -96,6 +96,20 @@ def test_acme_needs_names_an_email_and_port_443() -> None:
         )
 
 
+def test_a_front_end_has_one_whole_name_and_by_acme_a_public_one() -> None:
+    wild = {**WEBUI, "frontends.open_webui.host_name": "*.example.org"}
+    assert only_error(example(wild)) == (
+        "frontends.open_webui.host_name = *.example.org, but browsers are sent to that name:"
+        " write one whole name, without '*'"
+    )
+    acme = {"edge.tls.kind": "acme", "edge.tls.email": "ops@example.org"}
+    local = {**acme, **WEBUI, "frontends.open_webui.host_name": "chat"}
+    assert only_error(example(local)).startswith(
+        "frontends.open_webui.host_name = chat, but edge.tls.kind = acme gets no certificate for it"
+    )
+    assert load_site(example({**local, "frontends.open_webui.host_name": "chat.example.org"}))
+
+
 def test_a_certificate_of_ones_own_needs_both_files() -> None:
     own = {"edge.tls.kind": "own", "edge.host_names": ["llm.lan"]}
     assert [error.partition(" ")[0] for error in errors_of(example(own))] == [
