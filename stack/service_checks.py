@@ -31,12 +31,18 @@ _RAY_PORTS = {6379, 6380, *range(6381, 6390), 8080, 8265, *range(10002, 10101)}
 """What Ray itself listens on, as `serving.ray_node` starts it, with some to spare."""
 
 _HTTPS: Final = 443
+_EPHEMERAL: Final = 32768
+"""From here on Linux gives ports to outgoing connections, which a listener then finds taken."""
 
 
 def _ports(draft: Draft) -> Iterator[SettingError]:
     site, ray = draft.site, _ray(draft.site)
     own = {"registry.port": site.registry.port, **edge_ports(site), **ray}
     for path, port in own.items():
+        if port >= _EPHEMERAL:
+            rest = f"but from {_EPHEMERAL} on outgoing connections may have it: choose one below"
+            yield told(path, port, rest)
+    for path, port in {**own, "ssh.port": site.ssh.port}.items():
         if port in _RAY_PORTS:
             yield told(path, port, "but Ray's own parts listen there: choose one such as 8001")
     for node in site.nodes:

@@ -20,6 +20,20 @@ def test_two_services_on_one_port_are_refused() -> None:
     assert "but ssh.port has that port" in only_error(example({"edge.port": 22}))
 
 
+def test_a_port_that_an_outgoing_connection_may_have_is_refused() -> None:
+    for path in ("edge.port", "registry.port", "ray.serve_port", "edge.operations_port"):
+        assert only_error(example({path: 32768})) == (
+            f"{path} = 32768, but from 32768 on outgoing connections may have it: choose one below"
+        )
+    assert load_site(example({"edge.port": 32767, "ssh.port": 50022}))
+
+
+def test_a_port_of_rays_own_is_refused_for_sshd_too() -> None:
+    assert only_error(example({"ssh.port": 8080})) == (
+        "ssh.port = 8080, but Ray's own parts listen there: choose one such as 8001"
+    )
+
+
 def test_two_doors_of_the_edge_on_one_port_are_refused() -> None:
     assert only_error(example({**WEBUI, "frontends.open_webui.port": 443})) == (
         "frontends.open_webui.port = 443, but edge.port has that port on the same node: choose"
