@@ -198,3 +198,13 @@ def test_an_ntfy_route_without_a_topic_is_refused(address: str) -> None:
         f"monitoring.routes.p.url = {address}, but ntfy's topic is the path of its address: write"
         " one such as https://HOST/TOPIC"
     )
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_route_to_a_port_that_does_not_exist_is_refused(port: int) -> None:
+    mail = {"kind": "email", "to": "a@example.org", "smarthost": f"mail.example.org:{port}"}
+    hook = {"kind": "webhook", "url": f"https://pager.example:{port}/x"}
+    for route, rule in ((mail, "a server is named as"), (hook, "an address of a web server")):
+        assert rule in only_error(example({"monitoring": {"node": "head", "routes": {"p": route}}}))
+    hook["url"] = "https://pager.example:65535/x"
+    assert load_site(example({"monitoring": {"node": "head", "routes": {"p": hook}}}))
