@@ -19,9 +19,10 @@ _FILES = Path(__file__).parent / "files"
 _NO_MOUNTS = ("dev", "proc", "run", "sys", "etc/rackform/.+", "var/lib/docker/.+")
 _NO_DISKS = (
     "autofs", "binfmt_misc", "bpf", "cgroup2?", "configfs", "debugfs", "devpts", "devtmpfs",
-    "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "securityfs", "squashfs", "sysfs",
-    "tmpfs", "tracefs",
+    "erofs", "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "proc", "procfs", "pstore",
+    "rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs", "udf",
 )  # fmt: skip
+"""What is no disk that fills, such as a BMC's medium; the exporter's own list, less the overlay."""
 _SMALL_BYTES = 64
 _MANAGEMENT_BYTES = 1472
 """What fills an MTU of 1500, without the headers of IPv4 and ICMP."""

@@ -1,6 +1,7 @@
 """What is rendered for Prometheus, Alertmanager and the exporters follows the site."""
 
 import json
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -91,6 +92,16 @@ def test_every_part_listens_on_the_fabric_alone() -> None:
     listens = f"--web.listen-address={w1.fabric_address}:{doors.SMOKEPING}"
     assert listens in json.loads(pings)["command"]
     assert "--cluster.listen-address=" in parts[doors.ALERTMANAGER][0].command
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_disk"),
+    [("ext4", True), ("xfs", True), ("overlay", True), ("iso9660", False), ("squashfs", False)],
+)
+def test_only_what_can_fill_counts_as_a_disk(kind: str, *, is_disk: bool) -> None:
+    command = exporters.node_exporter(SITE.nodes["w1"]).command
+    (told,) = [each for each in command if each.startswith("--collector.filesystem.fs-types")]
+    assert bool(re.fullmatch(told.partition("=")[2], kind)) is not is_disk
 
 
 def test_pings_are_small_and_as_large_as_the_mtu_lets_through() -> None:
