@@ -12,8 +12,9 @@ from monitoring.rules import alerts, groups
 from remote.container_spec import ContainerParts
 from remote.errors import RackformError
 from stack.paths import store_dir
-from tests.unit.alert_cases import CASES, monitored_site, promtool_test
+from tests.unit.alert_cases import CASES, monitored_site
 from tests.unit.monitored import ROUTES, lab_site
+from tests.unit.promtool_cases import promtool_test
 
 pytestmark = pytest.mark.root
 
