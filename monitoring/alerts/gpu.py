@@ -84,7 +84,7 @@ def _ecc() -> tuple[Alert, ...]:
         ),
         Alert(
             name="GpuMemoryErrorsCorrected",
-            expr="increase(DCGM_FI_DEV_ECC_SBE_VOL_TOTAL[1h]) > 10",
+            expr=f"increase(DCGM_FI_DEV_ECC_SBE_VOL_TOTAL[1h]) > 10 {_UNKNOWN}",
             for_s=60,
             severity=Severity.WARNING,
             summary=f"{_WHICH} corrected more than ten memory errors within an hour.",

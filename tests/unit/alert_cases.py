@@ -182,6 +182,10 @@ CASES = (
         at_s=600,
     ),
     Case(
+        "GpuMemoryErrorsCorrected",
+        {f"DCGM_FI_DEV_ECC_SBE_VOL_TOTAL{GPU}": f"0x20 {UNKNOWN}x60"}, at_s=600,
+    ),
+    Case(
         "GpuXid", {f"DCGM_FI_DEV_XID_ERRORS{GPU}": "0x5 79x30"},
         "GPU 0 of n1 reported Xid 79, an error of the card or its driver.", WHERE,
     ),
