@@ -20,6 +20,7 @@ _FOLDER = "/etc/alertmanager"
 _NOBODY = "-"
 """The receiver of what no route takes; no route can be named so."""
 _SUBJECT = "{{ .Status }}: {{ range .Alerts }}{{ .Labels.alertname }} {{ .Labels.node }} {{ end }}"
+_TLS_FROM_THE_START = ":465"
 _NTFY_TITLE = "{{.status}}: {{.commonLabels.alertname}}"
 _NTFY_TEXT = "{{range .alerts}}{{.annotations.summary}} {{.annotations.advice}}\n{{end}}"
 
@@ -106,6 +107,8 @@ def _email(route: Route, password_file: str | None) -> Tree:
         "to": route.to,
         "from": route.sender or route.to,
         "smarthost": route.smarthost,
+        # Else it asks for STARTTLS where TLS was from the start, and sends nothing.
+        "require_tls": not str(route.smarthost).endswith(_TLS_FROM_THE_START),
         "headers": {"Subject": _SUBJECT},
         "send_resolved": True,
     }

@@ -188,6 +188,15 @@ def test_ntfy_gets_words_and_no_json() -> None:
     assert "{{.annotations.summary}}" in asked["message"][0]
 
 
+@pytest.mark.parametrize(("port", "asks"), [(587, True), (25, True), (465, False)])
+def test_mail_asks_for_starttls_unless_tls_is_there_from_the_start(
+    port: int, *, asks: bool
+) -> None:
+    mail = ROUTES["mail"].model_copy(update={"smarthost": f"mail.example.org:{port}"})
+    _, receiver = yaml.safe_load(alertmanager.config({"mail": mail}, []))["receivers"]
+    assert receiver["email_configs"][0]["require_tls"] is asks
+
+
 def test_a_routes_secret_is_in_a_file_of_its_own_that_only_its_user_reads() -> None:
     site, _ = lab_site(
         routes={name: route.model_dump(exclude_none=True) for name, route in ROUTES.items()}
