@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from monitoring.place import home, operations_url
 from monitoring.prometheus import USER, Tree
 from monitoring.rule import to_yaml
-from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from remote.container_spec import TRUSTED, ContainerParts, HostFile, Mount, Readiness
 from stack import doors
 from stack.schema import Site
 from stack.services import Route
@@ -55,7 +55,7 @@ def alertmanager(site: Site, secrets: Mapping[str, str]) -> ContainerParts:
             f"{_FOLDER}/alertmanager.yml": HostFile(content=config(routes, secrets)),
             **{_secret_file(name): HostFile(content=held) for name, held in secrets.items()},
         },
-        mounts=[Mount(source=DATA, target="/data", read_only=False)],
+        mounts=[Mount(source=DATA, target="/data", read_only=False), TRUSTED],
         ready=Readiness(kind="tcp", target=address(site).split(":"), timeout_s=60),
     )
 

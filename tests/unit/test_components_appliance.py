@@ -206,7 +206,8 @@ def test_a_certificate_of_one_s_own_is_not_asked_of_the_site_s_ca() -> None:
     engine = declare(declared)
     assert engine.inputs("credentials-made")["certificates"]["edge"]["dns_names"] == ["head"]
     assert engine.inputs("edge-container")["mounts"] == [
-        {"source": "/var/lib/rackform/edge", "target": "/data", "read_only": False}
+        {"source": "/var/lib/rackform/edge", "target": "/data", "read_only": False},
+        {"source": "/etc/ssl/certs", "target": "/etc/ssl/certs", "read_only": True},
     ]
 
 

@@ -12,6 +12,8 @@ from commission.model import Baseline, Collective, NcclResult, Point
 from monitoring import alertmanager, exporters, prometheus, status
 from monitoring.files import smokeping
 from planner.plan import plan
+from pyinfra_deploys.base.settings import PACKAGES as BASE_PACKAGES
+from remote.container_spec import TRUSTED
 from stack import doors
 from stack.load import load_site, read_stack
 from stack.schema import Site
@@ -186,6 +188,11 @@ def test_ntfy_gets_words_and_no_json() -> None:
     assert (url.netloc, url.path) == ("ntfy.example.org", "/rack")
     assert asked["tpl"] == ["1"]
     assert "{{.annotations.summary}}" in asked["message"][0]
+
+
+def test_routes_over_tls_are_trusted_as_the_host_trusts() -> None:
+    assert TRUSTED in alertmanager.alertmanager(SITE, {}).mounts
+    assert "ca-certificates" in BASE_PACKAGES
 
 
 @pytest.mark.parametrize(("port", "asks"), [(587, True), (25, True), (465, False)])
