@@ -148,7 +148,7 @@ def _together(lines: Sequence[GpuLine]) -> GpuLine:
         busy=mean("busy"),
         memory=mean("memory"),
         temperature_c=max(known("temperature_c"), default=None),
-        power_w=sum(known("power_w")),
+        power_w=sum(known("power_w")) if known("power_w") else None,
         sm_clock_hz=mean("sm_clock_hz"),
         lowered_by_heat=any(known("lowered_by_heat")),
         lowered_by_hardware=any(known("lowered_by_hardware")),

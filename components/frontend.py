@@ -13,12 +13,19 @@ def cluster_api(site: Site) -> str:
 
 
 def public_urls(site: Site, declared: Declared) -> list[str]:
-    """Return where browsers find a front-end: by the edge's address, and by its own name."""
-    urls = [f"https://{site.nodes[site.edge_node].address}:{declared.port}"]
-    if declared.host_name:
-        port = "" if site.edge.port == 443 else f":{site.edge.port}"  # noqa: PLR2004 - https's own
-        urls.append(f"https://{declared.host_name}{port}")
-    return urls
+    """Return where browsers find a front-end: on its port by any name, and by its own name alone.
+
+    A page that is opened elsewhere is refused its stream, whose origin is none of these.
+    """
+    names = [*site.edge.host_names, *filter(None, [declared.host_name])]
+    hosts = [str(site.nodes[site.edge_node].address), *(n for n in names if not n.startswith("*"))]
+    urls = [_origin(host, declared.port) for host in hosts]
+    return urls + ([_origin(declared.host_name, site.edge.port)] if declared.host_name else [])
+
+
+def _origin(host: str, port: int) -> str:
+    """Return an origin as browsers name it: without the port that is https's own."""
+    return f"https://{host}" if port == 443 else f"https://{host}:{port}"  # noqa: PLR2004
 
 
 def front_route(site: Site, name: str, declared: Declared) -> Route:

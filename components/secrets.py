@@ -9,6 +9,8 @@ from pulumi import Input, Output
 from stack.errors import InputError
 from stack.schema import Site
 
+ROUTE_SECRETS = "rackform:route_secrets"
+
 
 def placeholder(name: str) -> str:
     """Return the text that stands for a secret while a configuration is rendered."""
@@ -38,12 +40,11 @@ def of_routes(raw: object, site: Site) -> dict[str, str]:
     """Return route of monitoring → its secret in the clear, from `rackform:route_secrets`.
 
     Raises:
-        InputError: a secret is for no route, or is no text. It is not told.
+        InputError: a secret is for no route, is no text, or a login has none. It is not told.
 
     """
     declared = site.monitoring.routes if site.monitoring else {}
-    if raw is None:
-        return {}
+    raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise InputError(
             "rackform:route_secrets has one value, but it is a mapping of routes: set one of them,"
@@ -60,5 +61,12 @@ def of_routes(raw: object, site: Site) -> dict[str, str]:
             raise InputError(
                 f"rackform:route_secrets.{route} is no text, but a token or a password is one: set"
                 f" it anew, with pulumi config set --secret --path 'rackform:route_secrets.{route}'"
+            )
+    for route, told in declared.items():
+        if told.user and route not in raw:
+            raise InputError(
+                f"monitoring.routes.{route}.user = {told.user}, but a login needs its password: set"
+                f" it with pulumi config set --secret --path 'rackform:route_secrets.{route}', or"
+                " remove the user"
             )
     return dict(raw)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edge import limits
 from edge.caddyfile import FOLDER, KEYS, OPERATOR, RAY, Door, caddyfile
 from remote import host_folders
-from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from remote.container_spec import TRUSTED, ContainerParts, HostFile, Mount, Readiness
 
 USER = "997:997"
 """The user of images/edge; its caddy may bind to ports below 1024."""
@@ -38,12 +38,12 @@ def edge(door: Door, secrets: Secrets) -> ContainerParts:
     }
     for name, (certificate, key) in secrets.certificates.items():
         texts |= {f"{FOLDER}/{name}.crt": certificate, f"{FOLDER}/{name}.key": key}
-    kept = [Mount(source=DATA, target="/data", read_only=False)] if door.tls == "acme" else []
+    acme = [Mount(source=DATA, target="/data", read_only=False), TRUSTED]
     return ContainerParts(
         command=["caddy", "run", "--config", f"{FOLDER}/Caddyfile", "--adapter", "caddyfile"],
         user=USER,
         files={path: HostFile(content=text) for path, text in texts.items()},
-        mounts=kept,
+        mounts=acme if door.tls == "acme" else [],
         ready=Readiness(kind="tcp", target=[door.address, str(door.port)]),
     )
 

@@ -10,7 +10,7 @@ from monitoring.place import home, operations_url
 from monitoring.prometheus import USER, Tree
 from monitoring.rule import to_yaml
 from remote import host_folders
-from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
+from remote.container_spec import TRUSTED, ContainerParts, HostFile, Mount, Readiness
 from stack import doors
 from stack.schema import Site
 from stack.services import Route
@@ -18,7 +18,10 @@ from stack.services import Route
 PATH = "/alertmanager"
 DATA = f"{host_folders.DATA}/alertmanager"
 _FOLDER = "/etc/alertmanager"
+_NOBODY = "-"
+"""The receiver of what no route takes; no route can be named so."""
 _SUBJECT = "{{ .Status }}: {{ range .Alerts }}{{ .Labels.alertname }} {{ .Labels.node }} {{ end }}"
+_TLS_FROM_THE_START = ":465"
 _NTFY_TITLE = "{{.status}}: {{.commonLabels.alertname}}"
 _NTFY_TEXT = "{{range .alerts}}{{.annotations.summary}} {{.annotations.advice}}\n{{end}}"
 
@@ -53,7 +56,7 @@ def alertmanager(site: Site, secrets: Mapping[str, str]) -> ContainerParts:
             f"{_FOLDER}/alertmanager.yml": HostFile(content=config(routes, secrets)),
             **{_secret_file(name): HostFile(content=held) for name, held in secrets.items()},
         },
-        mounts=[Mount(source=DATA, target="/data", read_only=False)],
+        mounts=[Mount(source=DATA, target="/data", read_only=False), TRUSTED],
         ready=Readiness(kind="tcp", target=address(site).split(":"), timeout_s=60),
     )
 
@@ -68,7 +71,7 @@ def config(routes: Mapping[str, Route], with_secret: Collection[str]) -> str:
     return to_yaml(
         {
             "route": {
-                "receiver": "nobody",
+                "receiver": _NOBODY,
                 "group_by": ["alertname", "severity"],
                 "group_wait": "5s",
                 "group_interval": "15s",
@@ -82,7 +85,7 @@ def config(routes: Mapping[str, Route], with_secret: Collection[str]) -> str:
                     "equal": ["node"],
                 }
             ],
-            "receivers": [{"name": "nobody"}, *receivers],
+            "receivers": [{"name": _NOBODY}, *receivers],
         }
     )
 
@@ -105,6 +108,8 @@ def _email(route: Route, password_file: str | None) -> Tree:
         "to": route.to,
         "from": route.sender or route.to,
         "smarthost": route.smarthost,
+        # Else it asks for STARTTLS where TLS was from the start, and sends nothing.
+        "require_tls": not str(route.smarthost).endswith(_TLS_FROM_THE_START),
         "headers": {"Subject": _SUBJECT},
         "send_resolved": True,
     }

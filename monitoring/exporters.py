@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from monitoring.gpu_fields import counters_csv, simulated
-from monitoring.prometheus import USER, names_of_edge
+from monitoring.prometheus import API, USER, names_of_edge
 from monitoring.rule import to_yaml
 from planner.models import Plan
 from remote import host_folders
@@ -18,9 +18,10 @@ _FILES = Path(__file__).parent / "files"
 _NO_MOUNTS = ("dev", "proc", "run", "sys", "etc/rackform/.+", "var/lib/docker/.+")
 _NO_DISKS = (
     "autofs", "binfmt_misc", "bpf", "cgroup2?", "configfs", "debugfs", "devpts", "devtmpfs",
-    "fusectl", "hugetlbfs", "mqueue", "nsfs", "proc", "pstore", "securityfs", "squashfs", "sysfs",
-    "tmpfs", "tracefs",
+    "erofs", "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "proc", "procfs", "pstore",
+    "rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs", "udf",
 )  # fmt: skip
+"""What is no disk that fills, such as a BMC's medium; the exporter's own list, less the overlay."""
 _SMALL_BYTES = 64
 _MANAGEMENT_BYTES = 1472
 """What fills an MTU of 1500, without the headers of IPv4 and ICMP."""
@@ -163,7 +164,7 @@ def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
             "http": http | {"valid_status_codes": [401], "tls_config": {"ca_file": ca}},
         },
         "front_end": {"prober": "http", "timeout": "8s", "http": http},
-        **{name: _by_name(name, http) for name in names_of_edge(site)},
+        **{name: _by_name(name, path, http) for name, path in names_of_edge(site).items()},
     }  # fmt: skip
     return ContainerParts(
         command=[
@@ -181,16 +182,17 @@ def blackbox(site: Site, ca_certificate: str) -> ContainerParts:
     )
 
 
-def _by_name(name: str, http: dict[str, object]) -> dict[str, object]:
+def _by_name(name: str, path: str, http: dict[str, object]) -> dict[str, object]:
     """Ask the edge by a name, whoever signed its certificate: what matters is when it expires."""
+    asked = name.replace("*", "any")
     return {
         "prober": "http",
         "timeout": "8s",
         "http": http
         | {
-            "valid_status_codes": [401],
-            "headers": {"Host": name},
-            "tls_config": {"server_name": name, "insecure_skip_verify": True},
+            "valid_status_codes": [401] if path == API else [200],
+            "headers": {"Host": asked},
+            "tls_config": {"server_name": asked, "insecure_skip_verify": True},
         },
     }
 

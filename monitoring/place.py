@@ -21,5 +21,6 @@ def prometheus_url(site: Site) -> str:
 def operations_url(site: Site, path: str) -> str:
     """Return where a person finds a page of the edge's operations port."""
     edge = site.nodes[site.edge_node]
-    host = site.edge.host_names[0] if site.edge.host_names else edge.address
+    named = (name for name in site.edge.host_names if not name.startswith("*"))
+    host = next(named, edge.address)
     return f"https://{host}:{site.edge.operations_port}{path}"

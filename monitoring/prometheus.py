@@ -15,7 +15,6 @@ from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from serving.ray_node import METRICS_PORT
 from stack import doors
 from stack.schema import Site
-from stack.services import AnythingLlm, OpenWebUi
 
 DATA = f"{host_folders.DATA}/prometheus"
 USER = "996:996"
@@ -23,6 +22,9 @@ USER = "996:996"
 SCRAPE_S = 10
 _FOLDER = "/etc/prometheus"
 _MIB = 1024
+API = "/v1/models"
+"""What the edge answers with 401 to who has no key."""
+_HEALTH = {"open_webui": "/health", "anythingllm": "/api/ping"}
 Tree = dict[str, object]
 
 
@@ -160,17 +162,19 @@ def _endpoints(site: Site) -> Tree:
 def _probed(site: Site) -> Iterator[tuple[str, str, str, str]]:
     edge = site.nodes[site.edge_node]
     port = "" if site.edge.port == 443 else f":{site.edge.port}"  # noqa: PLR2004 - https's own
-    yield "edge", site.edge_node, "edge", f"https://{edge.address}{port}/v1/models"
-    for name in names_of_edge(site):
-        yield name, site.edge_node, name, f"https://{edge.address}{port}/v1/models"
-    if chat := site.frontends.open_webui:
-        at = f"{site.nodes[chat.node].fabric_address}:{OpenWebUi.fabric_port}"
-        yield "open-webui", chat.node, "front_end", f"http://{at}/health"
-    if documents := site.frontends.anythingllm:
-        at = f"{site.nodes[documents.node].fabric_address}:{AnythingLlm.fabric_port}"
-        yield "anythingllm", documents.node, "front_end", f"http://{at}/api/ping"
+    yield "edge", site.edge_node, "edge", f"https://{edge.address}{port}{API}"
+    for name, path in names_of_edge(site).items():
+        yield name, site.edge_node, name, f"https://{edge.address}{port}{path}"
+    for key, front in doors.fronts(site):
+        if doors.runs(key):
+            at = f"{site.nodes[front.node].fabric_address}:{front.fabric_port}"
+            yield key.replace("_", "-"), front.node, "front_end", f"http://{at}{_HEALTH[key]}"
+    if embedding := site.frontends.embeddings:
+        at = f"{site.nodes[embedding.node].fabric_address}:{embedding.fabric_port}"
+        yield "embeddings", embedding.node, "front_end", f"http://{at}/v1/models"
 
 
-def names_of_edge(site: Site) -> list[str]:
-    """Return the names under which the edge may show another certificate than by its address."""
-    return [name for name in site.edge.host_names if not name.startswith("*")]
+def names_of_edge(site: Site) -> dict[str, str]:
+    """Return name → path, of all at which the edge may show another certificate than by address."""
+    named = [front.host_name for key, front in doors.fronts(site) if doors.runs(key)]
+    return {**dict.fromkeys(site.edge.host_names, API), **{name: "/" for name in named if name}}

@@ -10,7 +10,7 @@ def groups(site: Site, plan: Plan) -> tuple[Group, ...]:
     return (
         gpu.group(site),
         fabric.group(site),
-        serving.group(plan),
+        serving.group(site, plan),
         machines.power(site),
         machines.storage(),
         machines.endpoints(),

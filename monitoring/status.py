@@ -14,7 +14,7 @@ from monitoring.place import home, prometheus_url
 from monitoring.queries import Gpus, Hosts, Links, Models, Power, Query, Unit
 from planner.models import Plan
 from remote.container_spec import ContainerParts, HostFile, Readiness
-from stack.doors import STATUS_PAGE
+from stack import doors
 from stack.schema import Site
 
 PATH = "/status"
@@ -67,7 +67,7 @@ def container(site: Site, plan: Plan) -> ContainerParts:
     config = {
         "site": site.name,
         "prometheus": prometheus_url(site),
-        "listen": [address, STATUS_PAGE],
+        "listen": [address, doors.STATUS_PAGE],
         "subsystems": [each.model_dump(mode="json") for each in subsystems(site, plan)],
         "alerts": "Alerts",
     }
@@ -84,7 +84,7 @@ def container(site: Site, plan: Plan) -> ContainerParts:
                 for path in (program, style)
             },
         },
-        ready=Readiness(kind="tcp", target=[address, str(STATUS_PAGE)]),
+        ready=Readiness(kind="tcp", target=[address, str(doors.STATUS_PAGE)]),
     )
 
 
@@ -118,11 +118,12 @@ def _models(plan: Plan) -> Iterator[Subsystem]:
 
 
 def _frontends(site: Site) -> Subsystem:
-    asked = {"open-webui": site.frontends.open_webui, "anythingllm": site.frontends.anythingllm}
+    running = [key.replace("_", "-") for key, _ in doors.fronts(site) if doors.runs(key)]
+    running += ["embeddings"] if site.frontends.embeddings else []
     return Subsystem(
         name="Front-ends",
         present=Present(expr=Hosts.frontends.expr, label="endpoint"),
-        expected=("edge", *(name for name, frontend in asked.items() if frontend)),
+        expected=("edge", *running),
         faults=(Told(expr=f"{Hosts.frontends.expr} == 0", words="{endpoint} does not answer"),),
         facts=(Told(expr=f"{Hosts.frontends.expr} == 1", words="{endpoint} answers"),),
     )

@@ -32,6 +32,12 @@ class Mount(Frozen):
     read_only: bool = True
 
 
+TRUSTED = Mount(source="/etc/ssl/certs", target="/etc/ssl/certs")
+"""The authorities that the host trusts, its owner's own among them: our images hold none, and
+`base` sees that the host does.
+"""
+
+
 class HostFile(Frozen):
     """A file that lies on the host for one container and is mounted into it read-only."""
 

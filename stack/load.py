@@ -1,9 +1,9 @@
 """From configuration to a `Site`: every error of it, of every kind, told at once."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
@@ -121,9 +121,31 @@ def read_site(path: Path) -> object:
     return _settings_in(document).get("rackform:site") if is_stack else document
 
 
+class _TwiceError(yaml.YAMLError):
+    """A mapping names something twice."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Pulumi reads it, too: of what stands there twice the last would win unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - as the base has it
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if former := first.get(str(key.value)):
+                raise _TwiceError(
+                    f"line {line}: {key.value} stands there twice (first in line {former}), but a"
+                    " name means one thing: rename one, or remove it"
+                )
+            first[str(key.value)] = line
+        return super().construct_mapping(node, deep)
+
+
 def _document(path: Path) -> object:
     try:
-        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found: object = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
+    except _TwiceError as error:
+        raise InputError(f"{path}, {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is not YAML ({reason}): correct it") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from stack.doors import (
     ALERTMANAGER,
@@ -30,12 +31,18 @@ _RAY_PORTS = {6379, 6380, *range(6381, 6390), 8080, 8265, *range(10002, 10101)}
 """What Ray itself listens on, as `serving.ray_node` starts it, with some to spare."""
 
 _HTTPS: Final = 443
+_EPHEMERAL: Final = 32768
+"""From here on Linux gives ports to outgoing connections, which a listener then finds taken."""
 
 
 def _ports(draft: Draft) -> Iterator[SettingError]:
     site, ray = draft.site, _ray(draft.site)
     own = {"registry.port": site.registry.port, **edge_ports(site), **ray}
     for path, port in own.items():
+        if port >= _EPHEMERAL:
+            rest = f"but from {_EPHEMERAL} on outgoing connections may have it: choose one below"
+            yield told(path, port, rest)
+    for path, port in {**own, "ssh.port": site.ssh.port}.items():
         if port in _RAY_PORTS:
             yield told(path, port, "but Ray's own parts listen there: choose one such as 8001")
     for node in site.nodes:
@@ -84,15 +91,21 @@ def _fixed(site: Site, node: str) -> set[int]:
     return taken
 
 
+def _named(site: Site) -> Iterator[tuple[str, str]]:
+    """Yield setting and DNS name of all by which the edge is reached."""
+    for index, name in enumerate(site.edge.host_names):
+        yield f"edge.host_names[{index}]", name
+    for key, front in fronts(site):
+        if front.host_name:
+            yield f"frontends.{key}.host_name", front.host_name
+
+
 def _host_names(draft: Draft) -> Iterator[SettingError]:
     first: dict[str, str] = {}
-    named = [(f"edge.host_names[{n}]", name) for n, name in enumerate(draft.site.edge.host_names)]
-    named += [
-        (f"frontends.{key}.host_name", front.host_name)
-        for key, front in fronts(draft.site)
-        if front.host_name
-    ]
-    for path, name in named:
+    for path, name in _named(draft.site):
+        if name.startswith("*") and path.startswith("frontends."):
+            rest = "but browsers are sent to that name: write one whole name, without '*'"
+            yield told(path, name, rest)
         if name in first:
             rest = f"but {first[name]} is the same, and a name leads to one thing: change one"
             yield told(path, name, rest)
@@ -118,8 +131,7 @@ def _tls(draft: Draft) -> Iterator[SettingError]:
         if value is not None and name not in needs[tls.kind]:
             rest = f"but it is not for edge.tls.kind = {tls.kind}: remove it, or change the kind"
             yield told(path, str(value), rest)
-    named = site.edge.host_names or any(front.host_name for _, front in fronts(site))
-    if tls.kind != "internal" and not named:
+    if tls.kind != "internal" and not any(_named(site)):
         rest = "but no name is there for which it would hold: list some in edge.host_names"
         yield told("edge.tls.kind", tls.kind, rest)
     if tls.kind == "acme":
@@ -130,10 +142,10 @@ def _acme(site: Site) -> Iterator[SettingError]:
     if site.edge.port != _HTTPS:
         rest = f"but edge.port is {site.edge.port}, and the authority asks back on 443: set that"
         yield told("edge.tls.kind", "acme", rest)
-    for index, name in enumerate(site.edge.host_names):
+    for path, name in _named(site):
         if name.startswith("*") or "." not in name:
             rest = "but edge.tls.kind = acme gets no certificate for it: write whole public names"
-            yield told(f"edge.host_names[{index}]", name, rest)
+            yield told(path, name, rest)
 
 
 def _alert_routes(draft: Draft) -> Iterator[SettingError]:
@@ -146,14 +158,18 @@ def _alert_routes(draft: Draft) -> Iterator[SettingError]:
 
 def _alert_route(where: str, route: Route) -> Iterator[SettingError]:
     needs = ("to", "smarthost") if route.kind == "email" else ("url",)
-    for name in ("url", "to", "smarthost"):
+    takes = (*needs, "sender", "user") if route.kind == "email" else needs
+    for name in ("url", "to", "smarthost", "sender", "user"):
         value = getattr(route, name)
         if value is None and name in needs:
             rest = f"but kind = {route.kind} needs it to send anything: set it"
             yield SettingError(f"{where}.{name}", f"{where}.{name} is missing, {rest}")
-        if value is not None and name not in needs:
+        if value is not None and name not in takes:
             rest = f"but kind = {route.kind} has no use for it: remove it, or change the kind"
             yield told(f"{where}.{name}", value, rest)
+    if route.kind == "ntfy" and route.url and not urlsplit(route.url).path.strip("/"):
+        rest = "but ntfy's topic is the path of its address: write one such as https://HOST/TOPIC"
+        yield told(f"{where}.url", route.url, rest)
 
 
 SERVICE_RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (

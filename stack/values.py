@@ -222,18 +222,20 @@ Email = Annotated[
         "but this is no e-mail address: write one such as ops@example.org",
     ),
 ]
+_PORT = "(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 HostPort = Annotated[
     str,
     Matches(
-        r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}",
+        rf"[A-Za-z0-9.-]{{1,253}}:{_PORT}",
         "but a server is named as host:port: write one such as mail.example.org:587",
     ),
 ]
 Url = Annotated[
     str,
     Matches(
-        r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?",
-        "but an address of a web server is needed: write one such as https://archive.example",
+        rf"https?://[A-Za-z0-9.-]+(?::{_PORT})?(?:/[A-Za-z0-9._~/-]*)?",
+        "but an address of a web server is needed, without a login and without '?': write one such"
+        " as https://archive.example",
     ),
 ]
 

@@ -29,6 +29,7 @@ def group(site: Site) -> Group:
             ),
             *_links(site),
             *_speeds(site),
+            *_rails(site),
             _nccl(),
         ),
     )
@@ -102,6 +103,37 @@ def _speeds(site: Site) -> Iterator[Alert]:
             advice="Check the cable's kind, the transceiver and the speed that the port is set to.",
             runbook="link-slow",
         )
+
+
+def _rails(site: Site) -> Iterator[Alert]:
+    """One rule for the nodes that reach the fabric by more devices than their interface's own."""
+    gbit_s, nodes = float(site.fabric.link.gbit_s), defaultdict(list)
+    for name, node in site.nodes.items():
+        if len(node.rdma_devices) > 1 and not site.twin:
+            for device in node.rdma_devices:
+                nodes[device].append(name)
+    slow = [
+        f"node_infiniband_rate_bytes_per_second{{{_device(device)},"
+        f'node=~"{"|".join(names)}"}} * 8 / 1e9 < {gbit_s:g}'
+        for device, names in nodes.items()
+    ]
+    if slow:
+        yield Alert(
+            name="RailBelowSpeed",
+            expr=" or ".join(slow),
+            for_s=30,
+            severity=Severity.WARNING,
+            summary="The RDMA device {{ $labels.device }} of {{ $labels.node }} runs at"
+            f" {{{{ $value }}}} Gbit/s, not at {gbit_s:g}.",
+            advice="See 'rdma link' there, then the cable, the transceiver and the port's speed.",
+            runbook="link-slow",
+        )
+
+
+def _device(named: str) -> str:
+    """Return the matchers of a device as NCCL_IB_HCA names it, with or without its port."""
+    device, _, port = named.partition(":")
+    return f'device="{device}"' + (f',port="{port}"' if port else "")
 
 
 def _nccl() -> Alert:

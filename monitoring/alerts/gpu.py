@@ -3,6 +3,9 @@
 DCGM reports what a card does not know as a number near 2^63: every comparison has an upper bound.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator
+
 from monitoring.rule import Alert, Group, Severity
 from stack.schema import Site
 
@@ -13,7 +16,8 @@ _WHICH = "GPU {{ $labels.gpu }} of {{ $labels.node }}"
 
 def group(site: Site) -> Group:
     limit = site.monitoring.alerts.gpu_temperature_c if site.monitoring else 85
-    return Group(name="gpu", rules=(_too_hot(limit), *_throttled(), *_ecc(), _xid()))
+    rules = (_too_hot(limit), *_throttled(), *_ecc(), _xid(), *_missing(site))
+    return Group(name="gpu", rules=rules)
 
 
 def _bits(lowest: int, width: int = 1) -> str:
@@ -80,7 +84,7 @@ def _ecc() -> tuple[Alert, ...]:
         ),
         Alert(
             name="GpuMemoryErrorsCorrected",
-            expr="increase(DCGM_FI_DEV_ECC_SBE_VOL_TOTAL[1h]) > 10",
+            expr=f"increase(DCGM_FI_DEV_ECC_SBE_VOL_TOTAL[1h]) > 10 {_UNKNOWN}",
             for_s=60,
             severity=Severity.WARNING,
             summary=f"{_WHICH} corrected more than ten memory errors within an hour.",
@@ -100,3 +104,27 @@ def _xid() -> Alert:
         advice="Look the number up: some are a program's fault, some the card's end.",
         runbook="gpu-errors",
     )
+
+
+def _missing(site: Site) -> Iterator[Alert]:
+    """Where the exporter is away, that is told instead."""
+    nodes = defaultdict(list)
+    for name, node in site.nodes.items():
+        nodes[node.gpu_count].append(name)
+    lacking = []
+    for count, names in nodes.items():
+        of = f'node=~"{"|".join(names)}"'
+        shown = f"count by (node) (count by (node, gpu) (DCGM_FI_DEV_GPU_TEMP{{{of}}}))"
+        none = f'0 * max by (node) (up{{job="gpu",{of}}} == 1)'
+        lacking += [f"{count} - ({shown} or {none}) > 0"] if count else []
+    if lacking:
+        yield Alert(
+            name="GpuMissing",
+            expr=" or ".join(lacking),
+            for_s=30,
+            severity=Severity.CRITICAL,
+            summary="{{ $labels.node }} lacks {{ $value }} of its GPUs.",
+            advice="See 'nvidia-smi' and 'dmesg | grep -i xid' there: a card that fell off the bus"
+            " comes back by a power cycle.",
+            runbook="gpu-errors",
+        )

@@ -26,17 +26,24 @@ def _nodes(site: Site) -> Iterator[Record]:
 
 
 def _circuits(site: Site) -> Iterator[Record | Alert]:
+    """A circuit's load is told where every node of it is known; the alert counts those that are."""
     for name, circuit in site.power.circuits.items():
         yield Record(
             record=CIRCUIT_LIMIT,
             expr=f"vector({continuous_w(site, circuit):.0f})",
             labels={"circuit": name},
         )
+        nodes = [node for node in site.nodes.values() if node.circuit == name]
+        drawn = f'{NODE_WATTS}{{circuit="{name}"}}'
+        yield Record(
+            record=CIRCUIT_WATTS,
+            expr=f"sum({drawn}) and on () (count({drawn}) == {len(nodes)})",
+            labels={"circuit": name},
+        )
     if site.power.circuits:
-        yield Record(record=CIRCUIT_WATTS, expr=f'sum by (circuit) ({NODE_WATTS}{{circuit!=""}})')
         yield Alert(
             name="CircuitOverLimit",
-            expr=f"{CIRCUIT_WATTS} > on (circuit) {CIRCUIT_LIMIT}",
+            expr=f'sum by (circuit) ({NODE_WATTS}{{circuit!=""}}) > on (circuit) {CIRCUIT_LIMIT}',
             for_s=30,
             severity=Severity.CRITICAL,
             summary="Circuit {{ $labels.circuit }} carries {{ $value | humanize }}W, more than it"

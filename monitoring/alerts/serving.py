@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from monitoring.rule import Alert, Group, Record, Severity
 from planner.models import ModelPlan, Plan
+from stack.schema import Site
 
 STAGES = "rackform:pipeline_stages"
 BUSY = "rackform:requests_while_busy"
@@ -17,7 +18,7 @@ def vllm(name: str, *matchers: str) -> str:
     return "{" + ",".join([f'__name__=~"(ray_)?vllm[:_]{name}"', *matchers]) + "}"
 
 
-def group(plan: Plan) -> Group:
+def group(site: Site, plan: Plan) -> Group:
     return Group(
         name="serving",
         rules=(
@@ -25,7 +26,7 @@ def group(plan: Plan) -> Group:
             _ray_node(),
             *(rule for model in plan.models for rule in _pipeline(model)),
             _cache(),
-            *_watchdog(),
+            *(_watchdog(plan.head) if site.watchdog else ()),
         ),
     )
 
@@ -95,8 +96,11 @@ def _pipeline(model: ModelPlan) -> Iterator[Record | Alert]:
     )
 
 
-def _watchdog() -> Iterator[Alert]:
-    rung = "rackform_watchdog_rung"
+def _watchdog(head: str) -> Iterator[Alert]:
+    """Only the head's counts: what a former head's left behind stays on that node."""
+    rung = f'rackform_watchdog_rung{{node="{head}"}}'
+    told = f'node_textfile_mtime_seconds{{node="{head}",file=~".*/watchdog.prom"}}'
+    scraped = f'up{{job="node",node="{head}"}}'
     yield Alert(
         name="WatchdogActing",
         expr=f"{rung} > 0 < 3",
@@ -119,11 +123,12 @@ def _watchdog() -> Iterator[Alert]:
     )
     yield Alert(
         name="WatchdogMissing",
-        expr='time() - node_textfile_mtime_seconds{file=~".*/watchdog.prom"} > 180',
+        expr=f"time() - {told} > 180"
+        f" or {scraped} offset 3m == 1 and {scraped} == 1 unless on (node) {told}",
         for_s=30,
         severity=Severity.WARNING,
-        summary="The watchdog on {{ $labels.node }} has not asked for tokens for"
-        " {{ $value | humanizeDuration }}: nobody restarts what hangs.",
+        summary="The watchdog on {{ $labels.node }} has not asked for tokens for over three"
+        " minutes: nobody restarts what hangs.",
         advice="See 'systemctl status rackform-watchdog' there; './rackform up' starts it.",
         runbook="watchdog",
     )

@@ -139,7 +139,7 @@ def shown(value: float, unit: str) -> str:
         return f"{value * 100:.3g}\u00a0%"
     if unit == "s":
         return _time(value)
-    ending = {"celsius": "°C", "watt": "W", "bytes": "bytes"}.get(unit)
+    ending = {"celsius": "°C", "watt": "W", "suffix: bytes": "bytes"}.get(unit)
     number = f"{value:.10g}" if value.is_integer() else f"{value:.3g}"
     return f"{number}\u00a0{ending}" if ending else number
 

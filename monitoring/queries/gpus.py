@@ -14,7 +14,7 @@ def _gpu(metric: str, below: float = 1e15) -> str:
 
 
 def _counted(metric: str, window: str = "1h") -> str:
-    return f"max by (node, gpu) (increase(DCGM_FI_DEV_{metric}[{window}]))"
+    return f"max by (node, gpu) (increase(DCGM_FI_DEV_{metric}[{window}]) < 1e15)"
 
 
 def _lowered(*bits: int) -> str:

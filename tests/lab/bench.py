@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from remote.container_spec import ContainerParts
+from remote.container_spec import TRUSTED, ContainerParts
 
 _RUN = """
 set -e
@@ -87,7 +87,7 @@ class Bench:
         """Host's folders of a container are folders of the bench; `/…` itself is the machine's."""
         lines = []
         for mount in parts.mounts:
-            kept = mount.source.startswith("/var/lib/rackform")
+            kept = mount.source.startswith("/var/lib/rackform") or mount == TRUSTED
             source = self.folder(mount.source) if kept else Path(mount.source)
             if kept and not mount.read_only:
                 os.chown(source, *owner)

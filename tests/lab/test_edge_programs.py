@@ -219,6 +219,13 @@ def test_a_front_end_is_found_on_its_port_and_by_its_name(edge: Edge, front: Ups
     assert edge.ask("/v1/models", name=LLM).status_code == httpx.codes.UNAUTHORIZED
 
 
+def test_a_wildcard_stands_for_any_name(model: Upstream, tmp_path: Path) -> None:
+    with run_edge(replace(door(model), host_names=["*.example.test"]), tmp_path) as edge:
+        for name in ("any.example.test", "llm.example.test"):
+            assert edge.ask("/v1/models", name=name).status_code == httpx.codes.UNAUTHORIZED
+            assert edge.ask("/v1/models", name=name, key=KEYS["me"]).text == "done"
+
+
 def test_operations_ask_for_a_login_and_keep_the_password(edge: Edge, front: Upstream) -> None:
     port = edge.door.offers[1].port
     for path in ("/", "/prometheus", "/prometheus/graph", "/ray/"):

@@ -12,8 +12,9 @@ from monitoring.rules import alerts, groups
 from remote.container_spec import ContainerParts
 from remote.errors import RackformError
 from stack.paths import store_dir
-from tests.unit.alert_cases import CASES, monitored_site, promtool_test
+from tests.unit.alert_cases import CASES, monitored_site
 from tests.unit.monitored import ROUTES, lab_site
+from tests.unit.promtool_cases import promtool_test
 
 pytestmark = pytest.mark.root
 
@@ -51,6 +52,27 @@ def test_a_case_that_expects_the_wrong_words_fails(image: Toolbox, tmp_path: Pat
         image.run("promtool", "test", "rules", str(tmp_path / "cases.yml"))
 
 
+@pytest.mark.parametrize(("nodes", "known"), [(("n1", "n2"), True), (("n1",), False)])
+def test_a_circuits_load_is_told_where_every_node_of_it_is_known(
+    nodes: tuple[str, ...],
+    known: bool,  # noqa: FBT001 - of a case
+    image: Toolbox,
+    tmp_path: Path,
+) -> None:
+    site, planned = monitored_site()
+    (tmp_path / "rules.yml").write_text(rules_yaml(groups(site, planned)))
+    cards = [
+        {"series": f'DCGM_FI_DEV_POWER_USAGE{{node="{node}",gpu="0"}}', "values": "300x30"}
+        for node in nodes
+    ]
+    told = {"expr": 'count(rackform:circuit_watts{circuit="a"})', "eval_time": "90s",
+            "exp_samples": [{"labels": "{}", "value": 1}] if known else []}  # fmt: skip
+    test = {"interval": "10s", "input_series": cards, "promql_expr_test": [told]}
+    cases = {"rule_files": ["rules.yml"], "evaluation_interval": "10s", "tests": [test]}
+    (tmp_path / "cases.yml").write_text(to_yaml(cases))
+    assert "SUCCESS" in image.run("promtool", "test", "rules", str(tmp_path / "cases.yml"))
+
+
 @pytest.mark.parametrize("stack", ["lab", "homelab-4x2"])
 def test_prometheus_takes_its_configuration(stack: str, image: Toolbox, tmp_path: Path) -> None:
     site, planned = lab_site() if stack == "lab" else monitored_site()
@@ -67,8 +89,9 @@ def test_alertmanager_takes_its_configuration_with_every_kind_of_route(
     image: Toolbox, tmp_path: Path
 ) -> None:
     file = tmp_path / "alertmanager.yml"
-    file.write_text(alertmanager.config(ROUTES, {"mail", "phone"}))
-    assert f"{len(ROUTES) + 1} receivers" in image.run("amtool", "check-config", str(file))
+    routes = {**ROUTES, "nobody": ROUTES["chat"]}
+    file.write_text(alertmanager.config(routes, {"mail", "phone"}))
+    assert f"{len(routes) + 1} receivers" in image.run("amtool", "check-config", str(file))
 
 
 def test_the_blackbox_exporter_takes_its_configuration(image: Toolbox, tmp_path: Path) -> None:

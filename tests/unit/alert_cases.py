@@ -1,14 +1,13 @@
 """For every alert a case that raises it and one that does not, as `promtool test rules` takes them.
 
 A series is a sample every ten seconds, in promtool's own notation: `41x30` is 41 and then 30 times
-41 more; `0+10x30` goes up by ten; `_` is a scrape that brought nothing.
+41 more; `0+10x30` goes up by ten; `_` is a scrape that brought nothing, `stale` the first without
+the series.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from monitoring.rule import EVALUATION_S, Alert
 from planner.models import Plan
 from planner.plan import plan
 from stack.load import load_site, read_stack
@@ -36,12 +35,24 @@ class Case:
 
 
 def monitored_site() -> tuple[Site, Plan]:
-    """Return four nodes on two circuits that serve one model in four stages, with monitoring."""
+    """Return four nodes on two circuits that serve one model in four stages, with monitoring.
+
+    The fourth reaches the fabric by two cards.
+    """
     raw = read_stack("homelab-4x2")
     assert isinstance(raw, dict)
     raw["monitoring"] = {"node": "n1"}
+    raw["nodes"]["n4"]["rdma_devices"] = ["mlx5_0", "mlx5_1:1"]
     site = load_site(raw)
     return site, plan(site)
+
+
+def _cards(first: str, second: str, *, exporter: str = "1x30") -> dict[str, str]:
+    return {
+        'DCGM_FI_DEV_GPU_TEMP{node="n1",gpu="0",job="gpu"}': first,
+        'DCGM_FI_DEV_GPU_TEMP{node="n1",gpu="1",job="gpu"}': second,
+        'up{node="n1",job="gpu"}': exporter,
+    }
 
 
 def _pings(small: str, large: str, *, sent: str = "0+10x60") -> dict[str, str]:
@@ -53,6 +64,12 @@ def _pings(small: str, large: str, *, sent: str = "0+10x60") -> dict[str, str]:
             for size, values in answered.items()
         },
     }
+
+
+def _rail(node: str, gbit_s: int) -> dict[str, str]:
+    rate = f"{gbit_s * 125_000_000}x30"
+    labels = f'node="{node}",device="mlx5_1",port="1"'
+    return {f"node_infiniband_rate_bytes_per_second{{{labels}}}": rate}
 
 
 def _latency(seconds: str) -> dict[str, str]:
@@ -73,11 +90,11 @@ def _running(values: str) -> dict[str, str]:
     return {f'ray_vllm_num_requests_running{{model_name="{MODEL}",node="n1"}}': values}
 
 
-def _power(each: int) -> dict[str, str]:
-    """Both cards of both nodes on circuit a."""
+def _power(each: int, *nodes: str) -> dict[str, str]:
+    """Both cards of the nodes on circuit a, of both if none is named."""
     return {
         f'DCGM_FI_DEV_POWER_USAGE{{node="{node}",gpu="{gpu}"}}': f"{each}x60"
-        for node in ("n1", "n2")
+        for node in nodes or ("n1", "n2")
         for gpu in (0, 1)
     }
 
@@ -90,6 +107,7 @@ def _disk(left: str) -> dict[str, str]:
     }
 
 
+_LACKS = "n1 lacks {} of its GPUs."
 _DISK = {"node": "n1", "mountpoint": "/", "fstype": "ext4", "device": "/dev/vda1"}
 _LOST = _pings("0+10x6 60x60", "0+10x6 60x60")
 _MISMATCH = _pings("0+10x60", "0+10x6 60x60")
@@ -100,6 +118,11 @@ _FAILED = 'alertmanager_notifications_failed_total{node="n1",integration="webhoo
 _KV = f'ray_vllm_kv_cache_usage_perc{{model_name="{MODEL}",node="n1"}}'
 _RUNG = 'rackform_watchdog_rung{node="n1",job="node"}'
 _ASKED = 'node_textfile_mtime_seconds{node="n1",job="node",file="/host/metrics/watchdog.prom"}'
+_SCRAPED = 'up{node="n1",job="node"}'
+_NOT_ASKED = (
+    "The watchdog on n1 has not asked for tokens for over three minutes: nobody restarts what"
+    " hangs."
+)
 _AT_N1 = {"node": "n1", "job": "node"}
 _NCCL = '{nodes="n1, n2",node="n1"}'
 
@@ -159,10 +182,19 @@ CASES = (
         at_s=600,
     ),
     Case(
+        "GpuMemoryErrorsCorrected",
+        {f"DCGM_FI_DEV_ECC_SBE_VOL_TOTAL{GPU}": f"0x20 {UNKNOWN}x60"}, at_s=600,
+    ),
+    Case(
         "GpuXid", {f"DCGM_FI_DEV_XID_ERRORS{GPU}": "0x5 79x30"},
         "GPU 0 of n1 reported Xid 79, an error of the card or its driver.", WHERE,
     ),
     Case("GpuXid", {f"DCGM_FI_DEV_XID_ERRORS{GPU}": "0x30"}),
+    Case("GpuMissing", _cards("41x30", "41x3 stale"), _LACKS.format(1), {"node": "n1"}),
+    Case("GpuMissing", _cards("_x30", "_x30"), _LACKS.format(2), {"node": "n1"}),
+    Case("GpuMissing", _cards("41x30", "41x30")),
+    # its exporter is away: TargetDown tells
+    Case("GpuMissing", _cards("41x3 stale", "41x3 stale", exporter="1x3 0x30")),
     Case(
         "LinkLost", _LOST, "Most pings between n1 and n2 over the fabric network are lost.",
         {**PAIR, "size": "small"}, at_s=110,
@@ -202,6 +234,13 @@ CASES = (
     Case("LinkBelowSpeed", {_SPEED: "12500000000x30"}),
     # no carrier: the kernel tells no speed
     Case("LinkBelowSpeed", {_SPEED: "-125000x30"}),
+    # the second card of n4 came up at half its speed, and n1 has none
+    Case(
+        "RailBelowSpeed", _rail("n4", 50), "The RDMA device mlx5_1 of n4 runs at 50 Gbit/s, not"
+        " at 100.", {"node": "n4", "device": "mlx5_1", "port": "1"},
+    ),
+    Case("RailBelowSpeed", _rail("n4", 100)),
+    Case("RailBelowSpeed", _rail("n1", 50)),
     Case(
         "NcclWorseThanCommissioned",
         {
@@ -259,6 +298,12 @@ CASES = (
         "Circuit a carries 4.378kW, more than it may without a break: its breaker will trip.",
         {"circuit": "a"},
     ),
+    # what the other node draws is not known, and this one alone is too much
+    Case(
+        "CircuitOverLimit", _power(2000, "n1"),
+        "Circuit a carries 4.633kW, more than it may without a break: its breaker will trip.",
+        {"circuit": "a"},
+    ),
     Case("CircuitOverLimit", _power(450)),
     Case(
         "DiskFull", _disk("100x2 40x30"), "/ of n1 has 4% left.", _DISK,
@@ -297,11 +342,19 @@ CASES = (
     ),
     Case("WatchdogGaveUp", {_RUNG: "2x30"}),
     Case(
-        "WatchdogMissing", {_ASKED: "10x60"},
-        "The watchdog on n1 has not asked for tokens for 4m 50s: nobody restarts what hangs.",
+        "WatchdogMissing", {_ASKED: "10x60", _SCRAPED: "1x60"}, _NOT_ASKED,
         {**_AT_N1, "file": "/host/metrics/watchdog.prom"}, at_s=300,
     ),
-    Case("WatchdogMissing", {_ASKED: "10+10x60"}, at_s=300),
+    # it was never there
+    Case("WatchdogMissing", {_SCRAPED: "1x60"}, _NOT_ASKED, _AT_N1, at_s=300),
+    Case("WatchdogMissing", {_SCRAPED: "1x60"}, at_s=180),
+    Case("WatchdogMissing", {_SCRAPED: "1x24 0x60"}, at_s=300),
+    Case("WatchdogMissing", {_ASKED: "10+10x60", _SCRAPED: "1x60"}, at_s=300),
+    # n2 was the head once
+    Case(
+        "WatchdogMissing",
+        {_ASKED: "10+10x60", _SCRAPED: "1x60", _ASKED.replace("n1", "n2"): "10x60"}, at_s=300,
+    ),
     Case(
         "TargetDown", {'up{job="node",node="n3"}': "1x3 0x30"}, "node on n3 gives no metrics.",
         {"job": "node", "node": "n3"},
@@ -328,33 +381,3 @@ CASES = (
         {'prometheus_notifications_alertmanagers_discovered{node="n1"}': "1x30"},
     ),
 )  # fmt: skip
-
-
-def promtool_test(cases: tuple[Case, ...], alerts: tuple[Alert, ...], rules: str) -> dict[str, Any]:
-    """Return the file that `promtool test rules` reads; `rules` is the rule file's name."""
-    known = {alert.name: alert for alert in alerts}
-    return {
-        "rule_files": [rules],
-        "evaluation_interval": f"{EVALUATION_S}s",
-        "tests": [_test(number, case, known[case.alert]) for number, case in enumerate(cases)],
-    }
-
-
-def _test(number: int, case: Case, alert: Alert) -> dict[str, Any]:
-    labels = {"severity": alert.severity.value, **alert.labels, **case.labels}
-    raised = {
-        "exp_labels": labels,
-        "exp_annotations": {**alert.annotations(), "summary": case.says},
-    }
-    return {
-        "name": f"{number} {case.alert}",
-        "interval": "10s",
-        "input_series": [{"series": key, "values": values} for key, values in case.series.items()],
-        "alert_rule_test": [
-            {
-                "eval_time": f"{case.at_s}s",
-                "alertname": case.alert,
-                "exp_alerts": [raised] if case.says else [],
-            }
-        ],
-    }

@@ -142,7 +142,12 @@ def test_many_gpus_have_a_line_for_each_node_and_many_nodes_a_list_of_the_worst_
         site="big", at=datetime(2026, 1, 1, tzinfo=UTC), models=[], nodes=[], circuits=[],
         alerts=[],
         gpus=[
-            gpu.model_copy(update={"node": node, "gpu": str(index), "temperature_c": 60.0 + index})
+            gpu.model_copy(
+                update={
+                    "node": node, "gpu": str(index), "temperature_c": 60.0 + index,
+                    "power_w": None if node == "n04" else 100,
+                }
+            )
             for node in nodes
             for index in range(8)
         ],
@@ -157,6 +162,8 @@ def test_many_gpus_have_a_line_for_each_node_and_many_nodes_a_list_of_the_worst_
     (heat,) = [line for line in lines if line.startswith("n03  ")]
     assert "67 °C" in heat
     assert "800 W" in heat
+    (silent,) = [line for line in lines if line.startswith("n04  ")]
+    assert " W" not in silent
     assert "Fabric: median time there and back, loss; the worst 10 of 72" in lines
     assert "n03 to n07  100 µs  50% lost" in lines
 

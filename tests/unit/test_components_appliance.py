@@ -210,7 +210,8 @@ def test_a_certificate_of_one_s_own_is_not_asked_of_the_site_s_ca() -> None:
     engine = declare(declared)
     assert engine.inputs("credentials-made")["certificates"]["edge"]["dns_names"] == ["head"]
     assert engine.inputs("edge-container")["mounts"] == [
-        {"source": "/var/lib/rackform/edge", "target": "/data", "read_only": False}
+        {"source": "/var/lib/rackform/edge", "target": "/data", "read_only": False},
+        {"source": "/etc/ssl/certs", "target": "/etc/ssl/certs", "read_only": True},
     ]
 
 
@@ -257,7 +258,7 @@ def test_the_preview_tells_the_plan_in_short(caplog: pytest.LogCaptureFixture) -
 def test_a_site_that_cannot_work_is_refused_before_anything_is_declared() -> None:
     raw = changed("homelab-4x2", "models.chat.source", "hf:org/Llama-3.1-405B-AWQ")
     config = mock.Mock(spec=pulumi.Config)
-    config.get_object.return_value = raw
+    config.get_object.side_effect = {"site": raw}.get
     with pytest.raises(pulumi.RunError, match=r"202 GiB of weights, and 8 x rtx-4090"):
         run_program(config, "homelab-4x2")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.closure import closure, stack_images
+from components.frontend import public_urls
 from images import builder
 from images.builder import declaration, lock_model
 from images.builder.declaration import IMAGES
@@ -58,8 +59,21 @@ def test_a_front_end_runs_on_its_node_and_listens_on_that_nodes_fabric(both: Eng
     assert webui["command"][-2:] == ["10.78.0.12", "3000"]
     assert webui["environment"]["OPENAI_API_BASE_URLS"] == "http://10.78.0.11:8000/v1"
     assert webui["environment"]["CORS_ALLOW_ORIGIN"] == (
-        "https://10.77.0.11:8443;https://chat.example"
+        "https://10.77.0.11:8443;https://chat.example:8443;https://chat.example"
     )
+
+
+def test_a_page_streams_by_every_name_under_which_the_edge_offers_it() -> None:
+    raw = site({"open_webui": {"node": "head", "host_name": "chat.example", "port": 8500}})
+    raw["edge"] = {"host_names": ["llm.example", "*.example.net"], "port": 4443}
+    door = load_site(raw)
+    assert door.frontends.open_webui
+    assert public_urls(door, door.frontends.open_webui) == [
+        "https://10.77.0.11:8500",
+        "https://llm.example:8500",
+        "https://chat.example:8500",
+        "https://chat.example:4443",
+    ]
 
 
 def test_nothing_of_a_front_end_is_made_before_the_model_answers(both: Engine) -> None:
@@ -103,7 +117,7 @@ def test_the_closure_holds_the_images_of_the_front_ends_that_can_be_had() -> Non
     assert "open-webui" not in [name for name, _ in stack_images(load_site(site({})))]
 
 
-def test_a_preview_with_another_node_of_a_front_end_changes_its_container_and_the_edge_alone(
+def test_another_name_of_a_front_end_changes_its_container_the_edge_and_what_asks_it_alone(
     both: Engine, locked: None
 ) -> None:
     _ = locked
@@ -111,7 +125,8 @@ def test_a_preview_with_another_node_of_a_front_end_changes_its_container_and_th
     differing = {
         name for name, inputs in both.of_type("Container").items() if other.inputs(name) != inputs
     }
-    assert differing == {"open-webui-container", "edge-container"}
+    asking = {"monitoring-head-prometheus", "monitoring-head-blackbox"}
+    assert differing == {"open-webui-container", "edge-container"} | asking
 
 
 def test_front_ends_embed_by_the_sites_own_model_unless_they_name_another(locked: None) -> None:

@@ -1,6 +1,7 @@
 """Monitoring as the engine is told of it."""
 
 from typing import Any
+from unittest import mock
 
 import pulumi
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from components import monitoring
 from components.closure import stack_images
+from components.program import run
 from components.secrets import of_routes
 from stack.errors import InputError
 from stack.load import load_site, read_stack
@@ -128,4 +130,22 @@ def test_a_secret_for_nothing_is_refused_and_not_told(raw: object, says: str) ->
     site, _ = lab_site(routes=MAIL)
     with pytest.raises(InputError, match=says) as refused:
         of_routes(raw, site)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_login_without_its_password_is_refused() -> None:
+    site, _ = lab_site(routes={"mail": {**MAIL["mail"], "user": "rack"}})
+    assert of_routes({"mail": "s3cret"}, site)
+    with pytest.raises(InputError, match=r"routes\.mail\.user = rack, but .* --secret") as refused:
+        of_routes(None, site)
+    assert "route_secrets.mail" in str(refused.value)
+
+
+def test_a_secret_that_stands_in_the_clear_is_refused_and_not_told() -> None:
+    raw = _raw("homelab-4x2", "n1")
+    values = {"site": raw, "route_secrets": {"phone": "s3cret"}}
+    config = mock.Mock(spec=pulumi.Config)
+    config.get_object.side_effect = values.get
+    with pytest.raises(pulumi.RunError, match="route_secrets is in the clear") as refused:
+        run(config, "homelab-4x2")
     assert "s3cret" not in str(refused.value)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from edge.caddyfile import Door, Offer, caddyfile
 from edge.limits import limits
 from edge.parts import Secrets, edge, key_limits
+from remote.container_spec import TRUSTED
 
 DOOR = Door(
     address="10.77.0.11",
@@ -74,8 +75,9 @@ def test_secrets_are_in_files_of_their_own_that_only_the_edge_reads() -> None:
 
 def test_what_an_authority_gave_is_kept_and_nothing_else() -> None:
     assert edge(DOOR, SECRETS).mounts == []
-    (kept,) = edge(replace(DOOR, tls="acme"), SECRETS).mounts
+    kept, trusted = edge(replace(DOOR, tls="acme"), SECRETS).mounts
     assert (kept.source, kept.target) == ("/var/lib/rackform/edge", "/data")
+    assert trusted == TRUSTED, "the authority is asked over TLS"
 
 
 def test_requests_are_counted_on_the_loopback_by_the_name_of_the_key() -> None:

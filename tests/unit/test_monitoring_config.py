@@ -1,6 +1,7 @@
 """What is rendered for Prometheus, Alertmanager and the exporters follows the site."""
 
 import json
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -8,9 +9,11 @@ import yaml
 
 from commission.metrics import nccl_metrics
 from commission.model import Baseline, Collective, NcclResult, Point
-from monitoring import alertmanager, exporters, prometheus
+from monitoring import alertmanager, exporters, prometheus, status
 from monitoring.files import smokeping
 from planner.plan import plan
+from pyinfra_deploys.base.settings import PACKAGES as BASE_PACKAGES
+from remote.container_spec import TRUSTED
 from stack import doors
 from stack.load import load_site, read_stack
 from stack.schema import Site
@@ -93,6 +96,16 @@ def test_every_part_listens_on_the_fabric_alone() -> None:
     assert "--cluster.listen-address=" in parts[doors.ALERTMANAGER][0].command
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_disk"),
+    [("ext4", True), ("xfs", True), ("overlay", True), ("iso9660", False), ("squashfs", False)],
+)
+def test_only_what_can_fill_counts_as_a_disk(kind: str, *, is_disk: bool) -> None:
+    command = exporters.node_exporter(SITE.nodes["w1"]).command
+    (told,) = [each for each in command if each.startswith("--collector.filesystem.fs-types")]
+    assert bool(re.fullmatch(told.partition("=")[2], kind)) is not is_disk
+
+
 def test_pings_are_small_and_as_large_as_the_mtu_lets_through() -> None:
     told = exporters.smokeping(SITE, "w1").files["/etc/rackform/settings.json"].content
     metrics = 'rackform_fabric_mtu_bytes{device="fab0"} 9000\n'
@@ -123,12 +136,49 @@ def test_front_ends_are_probed_where_the_site_has_them() -> None:
     assert "3001" not in text
 
 
+@pytest.mark.parametrize("locked", [{"open_webui"}, {"open_webui", "anythingllm"}])
+def test_a_front_end_that_is_left_out_is_not_looked_for(
+    locked: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "runs", locked.__contains__)
+    site = load_site(read_stack("homelab-4x2"))
+    text = prometheus.config(site, plan(site), [])
+    (fronts,) = [each for each in status.subsystems(site, plan(site)) if each.name == "Front-ends"]
+    for key, url in {
+        "open_webui": "http://10.78.0.11:3000/health",
+        "anythingllm": "http://10.78.0.12:3001/api/ping",
+    }.items():
+        assert (url in text) is (key in locked)
+        assert (key.replace("_", "-") in fronts.expected) is (key in locked)
+
+
+def test_what_embeds_for_the_front_ends_is_looked_for_where_the_site_has_it() -> None:
+    raw = read_stack("lab")
+    assert isinstance(raw, dict)
+    raw["monitoring"] = {"node": "head"}
+    for embeddings in ({"node": "w1"}, None):
+        raw["frontends"]["embeddings"] = embeddings
+        site = load_site(raw)
+        url = "http://10.78.0.12:3003/v1/models"
+        assert (url in prometheus.config(site, PLAN, [])) is (embeddings is not None)
+        (fronts,) = [each for each in status.subsystems(site, PLAN) if each.name == "Front-ends"]
+        assert ("embeddings" in fronts.expected) is (embeddings is not None)
+
+
 def test_every_route_is_told_of_every_alert_and_of_its_end() -> None:
     tree = yaml.safe_load(alertmanager.config(ROUTES, []))
     assert [route["receiver"] for route in tree["route"]["routes"]] == list(ROUTES)
     assert all(route["continue"] for route in tree["route"]["routes"])
     (hook,) = tree["receivers"][1]["webhook_configs"]
     assert hook == {"url": "http://10.77.0.1:9900/hook", "send_resolved": True}
+
+
+def test_a_route_may_have_any_name_that_the_site_takes() -> None:
+    site, _ = lab_site(routes={"nobody": {"kind": "webhook", "url": "http://10.77.0.1:9900/"}})
+    assert site.monitoring
+    tree = yaml.safe_load(alertmanager.config(site.monitoring.routes, []))
+    names = [receiver["name"] for receiver in tree["receivers"]]
+    assert len(set(names)) == len(names) == 2
 
 
 def test_ntfy_gets_words_and_no_json() -> None:
@@ -138,6 +188,20 @@ def test_ntfy_gets_words_and_no_json() -> None:
     assert (url.netloc, url.path) == ("ntfy.example.org", "/rack")
     assert asked["tpl"] == ["1"]
     assert "{{.annotations.summary}}" in asked["message"][0]
+
+
+def test_routes_over_tls_are_trusted_as_the_host_trusts() -> None:
+    assert TRUSTED in alertmanager.alertmanager(SITE, {}).mounts
+    assert "ca-certificates" in BASE_PACKAGES
+
+
+@pytest.mark.parametrize(("port", "asks"), [(587, True), (25, True), (465, False)])
+def test_mail_asks_for_starttls_unless_tls_is_there_from_the_start(
+    port: int, *, asks: bool
+) -> None:
+    mail = ROUTES["mail"].model_copy(update={"smarthost": f"mail.example.org:{port}"})
+    _, receiver = yaml.safe_load(alertmanager.config({"mail": mail}, []))["receivers"]
+    assert receiver["email_configs"][0]["require_tls"] is asks
 
 
 def test_a_routes_secret_is_in_a_file_of_its_own_that_only_its_user_reads() -> None:
@@ -160,12 +224,33 @@ def test_a_routes_secret_is_in_a_file_of_its_own_that_only_its_user_reads() -> N
 def test_the_edge_is_asked_by_each_of_its_names_too_since_its_certificate_may_differ() -> None:
     raw = read_stack("lab")
     assert isinstance(raw, dict)
-    raw |= {"monitoring": {"node": "head"}, "edge": {"host_names": ["llm.example.org"]}}
+    raw |= {
+        "monitoring": {"node": "head"},
+        "edge": {"host_names": ["llm.example.org", "*.example.net"]},
+        "frontends": {"open_webui": {"node": "head", "host_name": "chat.example.org"}},
+    }
     site = load_site(raw)
     told = exporters.blackbox(site, "CA").files["/etc/blackbox/blackbox.yml"].content
-    module = yaml.safe_load(told)["modules"]["llm.example.org"]
-    assert module["http"]["tls_config"]["server_name"] == "llm.example.org"
-    assert "endpoint: llm.example.org" in prometheus.config(site, PLAN, [])
+    modules = yaml.safe_load(told)["modules"]
+    asked = {name: modules[name]["http"] for name in set(modules) - {"edge", "front_end"}}
+    assert {
+        name: (http["tls_config"]["server_name"], http["headers"]["Host"])
+        for name, http in asked.items()
+    } == {
+        "llm.example.org": ("llm.example.org", "llm.example.org"),
+        "*.example.net": ("any.example.net", "any.example.net"),
+        "chat.example.org": ("chat.example.org", "chat.example.org"),
+    }
+    assert asked["llm.example.org"]["valid_status_codes"] == [401]
+    assert asked["chat.example.org"]["valid_status_codes"] == [200]
+    (probes,) = [
+        job
+        for job in yaml.safe_load(prometheus.config(site, PLAN, []))["scrape_configs"]
+        if job["job_name"] == "endpoint"
+    ]
+    probed = {each["labels"]["endpoint"]: each["targets"] for each in probes["static_configs"]}
+    assert probed["chat.example.org"] == ["https://10.77.0.11/"]
+    assert probed["*.example.net"] == ["https://10.77.0.11/v1/models"]
 
 
 @pytest.mark.parametrize("port", [443, 4443])
@@ -175,6 +260,23 @@ def test_the_edge_is_probed_on_its_own_port(port: int) -> None:
     raw |= {"monitoring": {"node": "head"}, "edge": {"port": port}}
     at = "10.77.0.11" if port == 443 else f"10.77.0.11:{port}"
     assert f"https://{at}/v1/models" in prometheus.config(load_site(raw), PLAN, [])
+
+
+@pytest.mark.parametrize(
+    ("names", "host"),
+    [
+        ([], "10.77.0.11"),
+        (["llm.example.org"], "llm.example.org"),
+        (["*.example.org"], "10.77.0.11"),
+        (["*.example.org", "llm.example.net"], "llm.example.net"),
+    ],
+)
+def test_what_an_alert_links_to_can_be_opened(names: list[str], host: str) -> None:
+    raw = read_stack("lab")
+    assert isinstance(raw, dict)
+    raw["edge"] = {"host_names": names}
+    command = alertmanager.alertmanager(load_site(raw), {}).command
+    assert f"--web.external-url=https://{host}:8445/alertmanager" in command
 
 
 def _measured(gb_s: float) -> Baseline:

@@ -48,6 +48,11 @@ def test_a_panel_has_title_unit_datasource_and_known_queries(panel: dict[str, An
     assert {target["expr"] for target in panel["targets"]} <= known
 
 
+def test_an_mtu_is_shown_by_its_number_and_not_as_8_79_kib() -> None:
+    unit = PANELS["interconnect: MTU"]["fieldConfig"]["defaults"]["unit"]
+    assert unit == "suffix: bytes"
+
+
 @pytest.mark.parametrize("name", RENDERED)
 def test_panels_lie_side_by_side_within_the_grid_and_bear_their_own_numbers(name: str) -> None:
     panels = json.loads(RENDERED[name])["panels"]

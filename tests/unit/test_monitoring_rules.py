@@ -67,6 +67,13 @@ def test_a_model_in_one_stage_has_no_bubbles() -> None:
     assert "PipelineBubbles" not in {alert.name for alert in alerts(site, whole)}
 
 
+def test_where_nobody_watches_no_alert_misses_the_watchdog() -> None:
+    site, planned = lab_site()
+    alone = site.model_copy(update={"watchdog": None})
+    assert "WatchdogMissing" in {alert.name for alert in alerts(site, planned)}
+    assert not {name for alert in alerts(alone, planned) if "Watchdog" in (name := alert.name)}
+
+
 def test_a_circuits_measured_power_is_the_planned_one_when_all_cards_draw_what_is_planned() -> None:
     planned = {each.circuit: each.full_w for each in circuits_power(SITE, nodes_power(SITE, {}))}
     measured: dict[str, float] = dict.fromkeys(planned, 0.0)

@@ -190,7 +190,7 @@ def test_all_that_is_asked_is_promql_and_its_words_name_known_labels(
         (0.6, "percentunit", "60 %"),
         (62, "celsius", "62 °C"),
         (float("inf"), "short", "inf"),
-        (9000, "bytes", "9000 bytes"),
+        (9000, "suffix: bytes", "9000 bytes"),
     ],
 )
 def test_numbers_are_shown_as_people_read_them(value: float, unit: str, text: str) -> None:

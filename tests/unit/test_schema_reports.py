@@ -168,6 +168,19 @@ def test_an_unknown_stack_is_refused_with_those_there_are() -> None:
         read_stack("nowhere")
 
 
+def test_a_host_that_a_stack_file_names_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "stack" / "Pulumi.x.yaml"
+    file.parent.mkdir()
+    hosts = ("      w1: {address: 10.77.0.12}", "      w1: {address: 10.77.0.13}")
+    file.write_text("\n".join(["config:", "  rackform:site:", "    nodes:", *hosts]))
+    with pytest.raises(InputError) as refused:
+        read_stack("x", tmp_path)
+    assert str(refused.value) == (
+        f"{file}, line 5: w1 stands there twice (first in line 4), but a name means one thing:"
+        " rename one, or remove it"
+    )
+
+
 def test_a_stack_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "stack").mkdir()
     (tmp_path / "stack" / "Pulumi.x.yaml").write_text("config: [", encoding="utf-8")

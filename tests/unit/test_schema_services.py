@@ -20,6 +20,20 @@ def test_two_services_on_one_port_are_refused() -> None:
     assert "but ssh.port has that port" in only_error(example({"edge.port": 22}))
 
 
+def test_a_port_that_an_outgoing_connection_may_have_is_refused() -> None:
+    for path in ("edge.port", "registry.port", "ray.serve_port", "edge.operations_port"):
+        assert only_error(example({path: 32768})) == (
+            f"{path} = 32768, but from 32768 on outgoing connections may have it: choose one below"
+        )
+    assert load_site(example({"edge.port": 32767, "ssh.port": 50022}))
+
+
+def test_a_port_of_rays_own_is_refused_for_sshd_too() -> None:
+    assert only_error(example({"ssh.port": 8080})) == (
+        "ssh.port = 8080, but Ray's own parts listen there: choose one such as 8001"
+    )
+
+
 def test_two_doors_of_the_edge_on_one_port_are_refused() -> None:
     assert only_error(example({**WEBUI, "frontends.open_webui.port": 443})) == (
         "frontends.open_webui.port = 443, but edge.port has that port on the same node: choose"
@@ -96,6 +110,20 @@ def test_acme_needs_names_an_email_and_port_443() -> None:
         )
 
 
+def test_a_front_end_has_one_whole_name_and_by_acme_a_public_one() -> None:
+    wild = {**WEBUI, "frontends.open_webui.host_name": "*.example.org"}
+    assert only_error(example(wild)) == (
+        "frontends.open_webui.host_name = *.example.org, but browsers are sent to that name:"
+        " write one whole name, without '*'"
+    )
+    acme = {"edge.tls.kind": "acme", "edge.tls.email": "ops@example.org"}
+    local = {**acme, **WEBUI, "frontends.open_webui.host_name": "chat"}
+    assert only_error(example(local)).startswith(
+        "frontends.open_webui.host_name = chat, but edge.tls.kind = acme gets no certificate for it"
+    )
+    assert load_site(example({**local, "frontends.open_webui.host_name": "chat.example.org"}))
+
+
 def test_a_certificate_of_ones_own_needs_both_files() -> None:
     own = {"edge.tls.kind": "own", "edge.host_names": ["llm.lan"]}
     assert [error.partition(" ")[0] for error in errors_of(example(own))] == [
@@ -153,3 +181,30 @@ def test_what_a_kind_of_route_has_no_use_for_is_refused() -> None:
     route = {"kind": "ntfy", "url": "https://ntfy.example/x", "to": "ops@example.org"}
     error = only_error(example({"monitoring": {"node": "head", "routes": {"p": route}}}))
     assert error.startswith("monitoring.routes.p.to = ops@example.org, but kind = ntfy has no use")
+
+
+@pytest.mark.parametrize("setting", ["sender", "user"])
+@pytest.mark.parametrize("kind", ["webhook", "ntfy"])
+def test_a_route_that_is_no_mail_has_no_sender_and_no_login(kind: str, setting: str) -> None:
+    route = {"kind": kind, "url": "https://ntfy.example/x", setting: "ops@example.org"}
+    error = only_error(example({"monitoring": {"node": "head", "routes": {"p": route}}}))
+    assert error.startswith(f"monitoring.routes.p.{setting} = ops@example.org, but kind = {kind}")
+
+
+@pytest.mark.parametrize("address", ["https://ntfy.example", "https://ntfy.example/"])
+def test_an_ntfy_route_without_a_topic_is_refused(address: str) -> None:
+    route = {"kind": "ntfy", "url": address}
+    assert only_error(example({"monitoring": {"node": "head", "routes": {"p": route}}})) == (
+        f"monitoring.routes.p.url = {address}, but ntfy's topic is the path of its address: write"
+        " one such as https://HOST/TOPIC"
+    )
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_route_to_a_port_that_does_not_exist_is_refused(port: int) -> None:
+    mail = {"kind": "email", "to": "a@example.org", "smarthost": f"mail.example.org:{port}"}
+    hook = {"kind": "webhook", "url": f"https://pager.example:{port}/x"}
+    for route, rule in ((mail, "a server is named as"), (hook, "an address of a web server")):
+        assert rule in only_error(example({"monitoring": {"node": "head", "routes": {"p": route}}}))
+    hook["url"] = "https://pager.example:65535/x"
+    assert load_site(example({"monitoring": {"node": "head", "routes": {"p": hook}}}))
