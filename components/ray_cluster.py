@@ -93,6 +93,7 @@ class RayCluster(ComponentResource):
             cpus=_CPUS_A_NODE,
             gpus=machine.gpu_count,
             gpu_kind=gpu_kind(site, node),
+            rdma=uses_rdma(site, node),
             environment=_engine_environment(site),
         )
 
@@ -126,6 +127,12 @@ def gpu_kind(site: Site, node: str) -> str:
     if site.vllm_variant is Variant.CPU:
         return "cpu"
     return gpus.model if gpus and gpus.model else "unnamed"
+
+
+def uses_rdma(site: Site, node: str) -> bool:
+    """Whether a node's ranks exchange by its RDMA devices; a twin's links have none."""
+    declared = site.nodes[node]
+    return bool(declared.gpus and declared.rdma_devices) and not site.twin
 
 
 def _engine_environment(site: Site) -> dict[str, str]:

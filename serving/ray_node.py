@@ -23,6 +23,8 @@ REDIS_CONFIG = "/etc/redis/rackform.conf"
 REDIS_USER = "999:999"
 """The user of images/redis: owner of its configuration, which holds the password."""
 CONFIG_ROOT = "/etc/rackform/vllm"
+RDMA_DEVICES = "/dev/infiniband"
+"""Without it NCCL finds no card and takes TCP, without a word."""
 
 PORTS = {
     "--node-manager-port": NODE_MANAGER_PORT,
@@ -53,6 +55,7 @@ class RayNode(Frozen):
     cpus: int = 4
     gpus: int = 0
     gpu_kind: str = Field(default="cpu", description="'cpu' in the twin")
+    rdma: bool = Field(default=False, description="NCCL gets past the kernel, by the host's cards")
     models_dir: str = "/srv/models"
     nccl_files: bool = Field(
         default=True, description="mount what the nccl_env deploy wrote on the host"
@@ -141,8 +144,10 @@ def _ray(
             **files,
         },
         mounts=_mounts(node),
+        devices=[RDMA_DEVICES] if node.rdma else [],
         capabilities=["SYS_NICE"],
-        ulimits={"nofile": node.nofile},
+        # A card reads and writes memory that is locked, such as NCCL's buffers.
+        ulimits={"nofile": node.nofile, **({"memlock": -1} if node.rdma else {})},
         ipc_host=True,
         ready=ready,
     )
