@@ -85,3 +85,12 @@ class NvidiaDriverSettings(Settings):
         """Every package with its version."""
         manager = {self.fabric_manager_package: self.fabric_manager} if self.fabric_manager else {}
         return {**self.packages, **manager}
+
+    @property
+    def pinned_versions(self) -> list[str]:
+        """What apt may choose from, as its preferences have it.
+
+        NVIDIA's packages ask for others of at least their own version, or of exactly it: apt takes
+        the newest of the repository, which mixes drivers in one case and can't be in the other.
+        """
+        return sorted({f"{self.driver_version}-*", *self.exact.values()})

@@ -21,6 +21,7 @@ from pyinfra_deploys.templating import render
 
 KEY = "/etc/apt/keyrings/rackform-nvidia.asc"
 SOURCE = "/etc/apt/sources.list.d/rackform-nvidia.sources"
+PREFERENCES = "/etc/apt/preferences.d/rackform-nvidia.pref"
 UNIT = "rackform-gpu.service"
 
 
@@ -35,6 +36,13 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
         reader=BOOT_IMAGE,
     )
     refresh_initramfs(name="nouveau is out of the boot image", refresh_if=changed(nouveau))
+    write_file(
+        name="Versions of what NVIDIA's packages bring along",
+        path=PREFERENCES,
+        content=render(
+            "nvidia_driver", "nvidia.pref.j2", settings, versions=settings.pinned_versions
+        ),
+    )
     packages = install_exact(
         name="NVIDIA's packages",
         packages=settings.exact,
