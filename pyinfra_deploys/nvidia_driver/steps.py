@@ -15,6 +15,7 @@ from pyinfra_deploys.operations.driver import (
 )
 from pyinfra_deploys.operations.exact_packages import install_exact
 from pyinfra_deploys.operations.files import write_file
+from pyinfra_deploys.operations.kernel_headers import install_kernel_headers
 from pyinfra_deploys.operations.service import run_service
 from pyinfra_deploys.operations.systems import this_system
 from pyinfra_deploys.templating import render
@@ -36,6 +37,8 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
         reader=BOOT_IMAGE,
     )
     refresh_initramfs(name="nouveau is out of the boot image", refresh_if=changed(nouveau))
+    if not settings.signed_modules:
+        install_kernel_headers(name="Headers of the kernel, for the driver's modules")
     write_file(
         name="Versions of what NVIDIA's packages bring along",
         path=PREFERENCES,

@@ -1,5 +1,6 @@
-"""NVIDIA's packages as apt itself chooses them: what is declared, and what they bring along."""
+"""NVIDIA's packages as apt itself chooses them: what they bring along, and what they need."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,10 @@ from pydantic import JsonValue
 from lab.deb import paragraph
 from pyinfra_deploys import registry
 from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
+from pyinfra_deploys.operations.kernel_headers import MissingHeaders, install_kernel_headers
+from pyinfra_deploys.operations.packages import INSTALL, REFRESH, REPAIR
 from pyinfra_deploys.templating import render
+from tests.unit.test_deploys_operations import told
 
 DRIVERS = ("570.86.15-1", "580.159.04-1", "590.48.01-1")
 DECLARED: dict[str, JsonValue] = {
@@ -103,3 +107,45 @@ def test_what_the_packages_bring_along_has_the_declared_versions(apt: Apt) -> No
 def test_going_back_is_forced_on_what_is_brought_along_only_where_it_is_allowed() -> None:
     assert "Pin-Priority: 990" in pinned(declared())
     assert "Pin-Priority: 1001" in pinned(declared(allow_downgrade=True))
+
+
+def test_the_headers_that_are_missing_are_those_of_the_running_kernel_and_of_its_updates(
+    tmp_path: Path,
+) -> None:
+    package = (
+        "Package: {}\nStatus: {} ok installed\nVersion: 1\nArchitecture: amd64\nMaintainer: x\n"
+    )
+    names = (
+        *("linux-image-6.1.0-44-amd64", "linux-image-amd64", "linux-image-generic-hwe-22.04"),
+        *("linux-image-unsigned-6.8.0-45-generic", "linux-headers-amd64"),
+    )
+    (tmp_path / "status").write_text("\n".join(package.format(name, "install") for name in names))
+    script = MissingHeaders().command().replace("/run/systemd/container", f"{tmp_path}/container")
+    script = script.replace("/lib/modules", str(tmp_path))
+
+    def missing() -> list[str]:
+        done = subprocess.run(
+            ["sh", "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "DPKG_ADMINDIR": str(tmp_path)},
+        )
+        return MissingHeaders().process(done.stdout.splitlines())
+
+    running = f"linux-headers-{os.uname().release}"
+    assert missing() == [running, "linux-headers-generic-hwe-22.04"]
+    (tmp_path / os.uname().release / "build").mkdir(parents=True)
+    assert missing() == ["linux-headers-generic-hwe-22.04"]
+    (tmp_path / "container").touch()
+    assert missing() == []
+
+
+def test_missing_headers_are_installed_before_the_driver_that_is_built_against_them() -> None:
+    assert told(install_kernel_headers, {MissingHeaders: []}) == []
+    missing = ["linux-headers-6.1.0-44-amd64", "linux-headers-amd64"]
+    assert told(install_kernel_headers, {MissingHeaders: missing}) == [
+        str(REPAIR),
+        str(REFRESH),
+        f"{INSTALL} --no-remove {' '.join(missing)}",
+    ]
