@@ -52,12 +52,6 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
         allow_downgrade=settings.allow_downgrade,
         refresh_if=changed(*source),
     )
-    if settings.peermem:
-        write_file(
-            name="GPUDirect RDMA at boot",
-            path="/etc/modules-load.d/rackform-peermem.conf",
-            content="nvidia-peermem\n",
-        )
     unit = write_file(
         name="Power limit and persistence at boot",
         path=f"/etc/systemd/system/{UNIT}",

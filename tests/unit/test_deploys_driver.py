@@ -274,6 +274,19 @@ def test_the_unit_sets_the_power_limit_at_each_boot() -> None:
     )
 
 
+def test_the_unit_loads_what_udev_has_not_loaded_yet_and_peermem_where_a_card_takes_it() -> None:
+    plain = render(
+        "nvidia_driver", "rackform-gpu.service.j2", registry.settings("nvidia_driver", DRIVER)
+    )
+    # a condition of the unit itself would be asked before the driver is there, and skip the limit
+    assert "Condition" not in plain.replace("ExecCondition=", "")
+    assert "modprobe -q nvidia; test -e /proc/driver/nvidia/version" in plain
+    assert "peermem" not in plain
+    settings = registry.settings("nvidia_driver", {**DRIVER, "peermem": True})
+    text = render("nvidia_driver", "rackform-gpu.service.j2", settings)
+    assert "ExecStart=-/bin/sh -c 'modprobe -q nvidia-peermem'" in text
+
+
 def test_the_repository_s_file_names_its_key() -> None:
     repository: dict[str, JsonValue] = {"uri": "https://example.org/debian12", "signing_key": "x"}
     settings = registry.settings("nvidia_driver", {**DRIVER, "repository": repository})
