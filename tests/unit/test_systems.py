@@ -90,7 +90,7 @@ class Recorder:
         names = (
             "install_packages", "install_exact", "write_file", "edit_file", "run_service",
             "set_sysctls", "apply_link", "expect_a_clear_field", "refresh_initramfs",
-            "tell_reboot", "refresh_cdi",
+            "tell_reboot", "refresh_cdi", "install_kernel_headers",
         )  # fmt: skip
         for name in names:
             if hasattr(steps, name):
@@ -195,6 +195,8 @@ def test_hosts_of_a_mixed_site_ask_nvidia_s_repository_of_their_own_system(
     )  # fmt: skip
     (source,) = [each for each in seen.of("write_file") if each["path"] == nvidia.SOURCE]
     assert f"URIs: https://example.org/{folder}/x86_64\n" in source["content"]
+    done = [name for name, _ in seen.given]
+    assert done.index("install_kernel_headers") < done.index("install_exact")
 
 
 def test_ubuntu_s_needrestart_restarts_nothing_of_its_own_accord() -> None:
