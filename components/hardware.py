@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from pyinfra_deploys.nvidia_driver.settings import NVSWITCH_HOSTS_FROM, NvidiaDriverSettings
-from stack.driver import AptRepository, Nvidia
+from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
+from stack.driver import AptRepository, Nvidia, has_nvswitch
 from stack.errors import InputError
 from stack.schema import Gpus, LinkKind, Rdma, Site
 
@@ -39,7 +39,7 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
     """
     told: dict[str, object] = {
         "driver_version": nvidia.driver_version,
-        "packages": dict(nvidia.packages),
+        "packages": nvidia.packages_for(gpus.model),
         "signed_modules": nvidia.signed_modules,
         "allow_downgrade": nvidia.allow_downgrade,
         "peermem": site.fabric.link.rdma is not Rdma.NONE,
@@ -55,8 +55,7 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
 
 def fabric_manager(nvidia: Nvidia, gpus: Gpus) -> str | None:
     """Return the version of Fabric Manager on a host with these GPUs; None: it needs none."""
-    switched = gpus.count >= NVSWITCH_HOSTS_FROM and (gpus.link or "").startswith("nvlink")
-    return nvidia.fabric_manager if switched else None
+    return nvidia.fabric_manager if has_nvswitch(gpus) else None
 
 
 def rehearsed_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object]:

@@ -1,6 +1,6 @@
 """NVIDIA's driver at an exact version, held; what belongs to it; power limits that stay."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -10,30 +10,8 @@ Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]*$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9][A-Za-z0-9.+:~-]*$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\n\r]*$")]
 
-OLD_GENERATIONS = (
-    "gtx-",
-    "v100",
-    "p100",
-    "p40",
-    "p4",
-    "titan-v",
-    "titan-x",
-    "quadro-p",
-    "m40",
-    "m60",
-)
-"""GPUs before Turing: NVIDIA's open kernel modules don't know them (driver README, "Open Linux
-Kernel Modules")."""
 SYSTEM = "{system}"
 """In a repository's address: the host's system as NVIDIA writes it, debian12 or ubuntu2404."""
-NVSWITCH_HOSTS_FROM = 8
-"""GPUs of an SXM baseboard with NVSwitch."""
-
-
-def kernel_modules(models: list[str]) -> Literal["open", "closed"]:
-    """Return which kernel modules a host's GPUs need; newer than Ada work with open ones only."""
-    old = any(model.startswith(OLD_GENERATIONS) for model in models)
-    return "closed" if old else "open"
 
 
 class Repository(Settings):

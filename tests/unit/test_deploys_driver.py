@@ -14,7 +14,6 @@ from pyinfra.context import ctx_host
 
 from components.hardware import nvidia_driver, real_link
 from pyinfra_deploys import registry
-from pyinfra_deploys.nvidia_driver.settings import kernel_modules
 from pyinfra_deploys.operations.driver import (
     DriverField,
     Field,
@@ -305,21 +304,6 @@ def test_fabric_manager_has_the_driver_s_version_or_is_refused() -> None:
     assert settings.exact["nvidia-fabricmanager-580"] == "580.159.04-1"
     with pytest.raises(RackformError, match="NVSwitch works only where both have the same"):
         registry.settings("nvidia_driver", {**DRIVER, "fabric_manager": "570.1-1"})
-
-
-@pytest.mark.parametrize(
-    ("models", "modules"),
-    [
-        (["rtx-4090"], "open"),
-        (["h200"], "open"),
-        (["rtx-5090"], "open"),
-        (["v100-sxm2-16gb"], "closed"),
-        (["gtx-1080-ti"], "closed"),
-        ([], "open"),
-    ],
-)
-def test_old_gpus_need_the_closed_modules(models: list[str], modules: str) -> None:
-    assert kernel_modules(models) == modules
 
 
 NVIDIA = {"driver_version": "580.159.04", "packages": {"nvidia-open": "580.159.04-1"}}
