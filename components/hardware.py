@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pyinfra_deploys.fabric_link.settings import Roce
 from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
 from stack.driver import AptRepository, Nvidia, has_nvswitch
 from stack.errors import InputError
@@ -28,6 +29,18 @@ def real_link(site: Site, name: str) -> dict[str, object]:
             "mode": "connected" if connected else "datagram",
         }
     return told
+
+
+def nccl_settings(site: Site) -> dict[str, str]:
+    """Return what NCCL is told on every node alike, beside its devices.
+
+    Its packets would have no DSCP by themselves, and so neither PFC nor ECN on any switch: it makes
+    its connections past the RDMA connection manager, whose default `cma_roce_tos` sets. Which GID
+    is RoCE v2's it finds by itself since NCCL 2.21.
+    """
+    if site.fabric.link.rdma is not Rdma.ROCE or site.twin:
+        return {}
+    return {"NCCL_IB_TC": str(Roce().traffic_class)}
 
 
 def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object]:

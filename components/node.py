@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from components.hardware import nvidia_driver, real_link, rehearsed_driver
+from components.hardware import nccl_settings, nvidia_driver, real_link, rehearsed_driver
 from components.machines import Machine, on_machine
 from components.resources import HostState
 from components.watchdog import watchdog
@@ -79,6 +79,7 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
         "nccl_env": {
             "socket_interface": node.interface,
             "ib_hca": [] if site.twin else list(node.rdma_devices),
+            "extra": nccl_settings(site),
         },
         "docker_engine": {
             "registry": args.registry_address,

@@ -10,6 +10,7 @@ import pytest
 from pydantic import JsonValue
 from pyinfra.api.exceptions import OperationError
 
+from components.hardware import nccl_settings
 from pyinfra_deploys import registry
 from pyinfra_deploys.operations import way_back
 from pyinfra_deploys.operations.card import Card, Cards, name_card
@@ -19,6 +20,8 @@ from pyinfra_deploys.operations.rdma import NearestRdma, chosen
 from pyinfra_deploys.operations.roce import RoceParts, expect_roce_tools
 from pyinfra_deploys.templating import render
 from remote.errors import RackformError
+from stack.load import load_site
+from tests.unit.site_examples import real
 from tests.unit.test_deploys_operations import commands, told
 from tests.unit.test_deploys_settings import FABRIC
 from tests.unit.test_discover_parsers import WITH_NICS
@@ -87,6 +90,21 @@ def test_lossless_roce_has_pfc_on_its_priority_and_lossy_has_none() -> None:
     assert "--pfc 0,0,0,0,0,0,0,0\n" in lossy
     for text in (lossless, lossy):
         subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+def test_a_card_whose_driver_came_with_the_kernel_has_no_file_for_the_traffic_class() -> None:
+    text = render("fabric_link", "roce.sh.j2", fabric(roce={}))
+    assert "if [ -e $class ]; then echo 106 > $class; fi\n" in text
+
+
+def test_nccl_marks_its_packets_for_the_priority_that_is_lossless() -> None:
+    devices = {f"nodes.{name}.rdma_devices": ["mlx5_0"] for name in ("w1", "w2")}
+    roce = load_site(real({"fabric.link": {"rdma": "roce"}, **devices}))
+    settings = registry.settings(
+        "nccl_env", {"socket_interface": "ens1f0", "extra": dict(nccl_settings(roce))}
+    )
+    assert "NCCL_IB_TC=106\n" in render("nccl_env", "nccl.conf.j2", settings)
+    assert nccl_settings(load_site(real())) == {}
 
 
 def test_roce_is_set_up_when_the_card_appears() -> None:
