@@ -55,7 +55,10 @@ class RayNode(Frozen):
     cpus: int = 4
     gpus: int = 0
     gpu_kind: str = Field(default="cpu", description="'cpu' in the twin")
-    rdma: bool = Field(default=False, description="NCCL gets past the kernel, by the host's cards")
+    rdma: str = Field(
+        default="",
+        description="what NCCL is told of the host's RDMA cards; empty: it goes through the kernel",
+    )
     models_dir: str = "/srv/models"
     nccl_files: bool = Field(
         default=True, description="mount what the nccl_env deploy wrote on the host"
@@ -182,6 +185,9 @@ def _environment(node: RayNode) -> dict[str, str]:
         "VLLM_CONFIG_ROOT": CONFIG_ROOT,
         "HF_HUB_OFFLINE": "1",
         "GLOO_SOCKET_IFNAME": node.interface,
+        # NCCL reads a mounted file, and a container keeps the one that it was started with: another
+        # card or traffic class has to be another container.
+        **({"RACKFORM_NCCL": node.rdma} if node.rdma else {}),
         **(TWIN_ENVIRONMENT if node.gpu_kind == "cpu" else {}),
     }
 

@@ -153,6 +153,12 @@ def test_ranks_on_real_hosts_have_the_cards_that_the_gate_tried(lab: Engine) -> 
     for name, container in containers.items():
         assert tried[name]["rdma"]
         assert real.inputs(container)["devices"] == ["/dev/infiniband"]
+    other = changed("homelab-4x2", "frontends", {})
+    other["nodes"]["n2"]["rdma_devices"] = ["mlx5_1"]
+    moved = declared(other)
+    # the file that NCCL reads is mounted: a container that goes on would have the former one
+    assert moved.inputs("ray-n2")["environment"] != real.inputs("ray-n2")["environment"]
+    assert moved.inputs("ray-n3")["environment"] == real.inputs("ray-n3")["environment"]
     assert not any(lab.inputs(name).get("devices") for name in ("ray-head", "ray-w1", "ray-w2"))
 
 
