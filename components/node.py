@@ -11,7 +11,7 @@ from components.machines import Machine, on_machine
 from components.resources import HostState
 from components.watchdog import watchdog
 from planner.models import Plan
-from pyinfra_deploys.base.settings import PACKAGES, RDMA_TOOL
+from pyinfra_deploys.base.settings import PACKAGES, RDMA_PACKAGES
 from pyinfra_deploys.registry import sources
 from stack.doors import open_tcp
 from stack.schema import Rdma, Site
@@ -97,7 +97,7 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
 def _packages(site: Site) -> list[str]:
     """Return the packages of every host; a twin's link has no RDMA to be measured."""
     rdma = site.fabric.link.rdma is not Rdma.NONE and not site.twin
-    return [*PACKAGES, *([RDMA_TOOL] if rdma else [])]
+    return [*PACKAGES, *(RDMA_PACKAGES if rdma else [])]
 
 
 def _ssh_port(site: Site) -> int:

@@ -16,6 +16,7 @@ from pyinfra_deploys.operations import way_back
 from pyinfra_deploys.operations.card import Card, Cards, name_card
 from pyinfra_deploys.operations.facts import FileAt, Links, LinkState
 from pyinfra_deploys.operations.files import WriteFile, write_file
+from pyinfra_deploys.operations.ipoib import IpoibMode, set_ipoib_mode
 from pyinfra_deploys.operations.rdma import NearestRdma, chosen
 from pyinfra_deploys.operations.roce import RoceParts, expect_roce_tools
 from pyinfra_deploys.templating import render
@@ -111,6 +112,51 @@ def test_roce_is_set_up_when_the_card_appears() -> None:
     text = render("fabric_link", "rackform-roce.service.j2", fabric(interface="ens-1", roce={}))
     assert r"After=sys-subsystem-net-devices-ens\x2d1.device" in text
     assert "ExecStart=/etc/rackform/roce.sh" in text
+
+
+def ipoib(
+    tmp_path: Path, now: str, *, takes: bool, **more: JsonValue
+) -> subprocess.CompletedProcess[str]:
+    """Run the script over a stand-in of /sys, whose card takes the mode or keeps the one it has."""
+    link = tmp_path / "fab0"
+    link.mkdir()
+    (link / "mode").write_text(f"{now}\n")
+    text = render("fabric_link", "ipoib.sh.j2", fabric(**more))
+    text = text.replace("/sys/class/net", str(tmp_path)).replace("modprobe", "true")
+    if not takes:
+        text = text.replace("> $mode", "> /dev/null")
+    return subprocess.run(["sh"], input=text, capture_output=True, text=True, check=False)
+
+
+def test_ipoib_loads_its_module_and_takes_its_mode(tmp_path: Path) -> None:
+    done = ipoib(tmp_path, "connected", takes=True, infiniband={}, mtu_bytes=4092)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "fab0/mode").read_text() == "datagram\n"
+    text = render("fabric_link", "ipoib.sh.j2", fabric(infiniband={}, mtu_bytes=4092))
+    assert "modprobe -qa ib_ipoib ib_umad\n" in text
+    facts: dict[type, object] = {IpoibMode: ""}
+    ask = {"interface": "fab0", "mode": "datagram", "script": "/etc/rackform/ipoib.sh"}
+    assert told(set_ipoib_mode, facts, **ask) == ["/etc/rackform/ipoib.sh"]
+    assert told(set_ipoib_mode, {IpoibMode: "datagram"}, **ask) == []
+
+
+def test_a_card_that_knows_datagrams_alone_is_told_with_the_mtu_that_it_takes(
+    tmp_path: Path,
+) -> None:
+    connected: dict[str, JsonValue] = {"infiniband": {"mode": "connected"}, "mtu_bytes": 9000}
+    done = ipoib(tmp_path, "datagram", takes=False, **connected)
+    assert done.returncode == 1
+    assert "fab0 can't be connected, as 9000 bytes need it" in done.stderr
+    assert "set fabric.mtu_bytes to 4092 or less" in done.stderr
+
+
+def test_an_infiniband_link_gets_its_address_before_the_subnet_has_a_manager() -> None:
+    network = render("fabric_link", "link.network.j2", fabric(infiniband={}, mtu_bytes=4092))
+    assert "ConfigureWithoutCarrier=yes\n" in network
+    assert "Carrier" not in render("fabric_link", "link.network.j2", fabric())
+    manager: dict[str, JsonValue] = {"infiniband": {"opensm": True}, "mtu_bytes": 4092}
+    large = render("fabric_link", "partitions.conf.j2", fabric(**manager))
+    assert "Default=0x7fff, ipoib, mtu=5 : ALL=full;\n" in large
 
 
 def test_roce_without_its_device_or_tools_is_refused_with_the_remedy() -> None:
