@@ -14,7 +14,7 @@ from pyinfra_deploys.operations.holders import (
     UNMANAGED,
     Holders,
     InterfaceHolders,
-    expect_no_master,
+    expect_own_interface,
 )
 from pyinfra_deploys.operations.ipoib import set_ipoib_mode
 from pyinfra_deploys.operations.link import apply_link
@@ -42,7 +42,8 @@ def fabric_link(settings: FabricLinkSettings) -> None:
     if settings.infiniband:
         _infiniband(settings, settings.infiniband)
     holders = host.get_fact(InterfaceHolders, interface=settings.interface) or Holders()
-    expect_no_master(settings.interface, holders)
+    later = bool(settings.pci or settings.mac or settings.infiniband)
+    expect_own_interface(settings.interface, holders, comes_later=later)
     taken = _take_over(settings.interface, holders)
     manners = write_file(
         name="systemd-networkd leaves foreign routes alone",
