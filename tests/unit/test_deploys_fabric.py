@@ -195,6 +195,39 @@ def test_the_devices_nearest_to_the_gpus_are_asked_of_the_host() -> None:
         chosen(["nearest"], [])
 
 
+def test_a_card_of_the_management_network_is_not_nearest_whatever_its_slot(tmp_path: Path) -> None:
+    """GPU 0 has mlx5_0 with the default route; mlx5_1 is the fabric's, mlx5_2 has no address."""
+    for device, name in (("mlx5_0", "eno1"), ("mlx5_1", "ens1"), ("mlx5_2", "ens2")):
+        (tmp_path / "ib" / device / "device" / "net" / name).mkdir(parents=True)
+        (tmp_path / "ib" / device / "ports" / "1").mkdir(parents=True)
+        (tmp_path / "ib" / device / "ports" / "1" / "link_layer").write_text("Ethernet\n")
+    programs = {
+        "nvidia-smi": f"cat {tmp_path}/topology",
+        "ip": 'case "$*" in *route*) echo default via 10.0.0.1 dev eno1;; *eno1*) echo inet;; esac',
+    }
+    (tmp_path / "topology").write_text(WITH_NICS)
+    (tmp_path / "bin").mkdir()
+    for name, text in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+
+    def nearest(interface: str) -> list[str]:
+        script = NearestRdma().command(interface=interface)
+        script = script.replace("/sys/class/infiniband", f"{tmp_path}/ib")
+        done = subprocess.run(
+            ["sh", "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+        )
+        return NearestRdma().process(done.stdout.splitlines())
+
+    assert nearest("ens1") == ["mlx5_1"]
+    (tmp_path / "ib/mlx5_0/ports/1/link_layer").write_text("InfiniBand\n")
+    assert nearest("ens1") == ["mlx5_0", "mlx5_1"]
+
+
 def shell(script: str) -> None:
     subprocess.run(["sh", "-eu", "-c", script], check=True, capture_output=True)
 
