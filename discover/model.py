@@ -103,7 +103,10 @@ class Machine(_Found):
     run_file_driver: bool = False
     held: tuple[str, ...] = ()
     packages: dict[str, str] = {}
-    gpus: tuple[Gpu, ...] = ()
+    gpus: tuple[Gpu, ...] = Field(
+        default=(), description="by nvidia-smi, else NVIDIA's cards on the PCI bus"
+    )
+    other_gpus: tuple[str, ...] = Field(default=(), description="graphics cards of others")
     topology: Topology = Topology()
     nics: tuple[Nic, ...] = ()
     disks: tuple[Disk, ...] = ()
