@@ -31,6 +31,7 @@ DECLARED = "/var/lib/rackform/metrics/fabric.prom"
 LINK = "/etc/systemd/network/05-rackform-fabric.link"
 ROCE, IPOIB = "rackform-roce.service", "rackform-ipoib.service"
 IPOIB_SCRIPT = "/etc/rackform/ipoib.sh"
+CNP_DSCP = 48
 SMALL_DATAGRAM_BYTES = 2044
 """What a subnet manager's default of 2048 bytes a packet leaves for a datagram."""
 
@@ -174,7 +175,7 @@ def _roce(settings: FabricLinkSettings) -> None:
     script = write_file(
         name="RoCE's settings",
         path="/etc/rackform/roce.sh",
-        content=render("fabric_link", "roce.sh.j2", settings),
+        content=render("fabric_link", "roce.sh.j2", settings, cnp_dscp=CNP_DSCP),
         mode="755",
         sysctls=["net.ipv4.tcp_ecn"],
     )

@@ -83,18 +83,62 @@ def test_the_link_file_names_the_card_by_pci_or_by_mac() -> None:
     assert "PermanentMACAddress=02:00:00:00:00:02\n" in by_mac
 
 
-def test_lossless_roce_has_pfc_on_its_priority_and_lossy_has_none() -> None:
-    lossless = render("fabric_link", "roce.sh.j2", fabric(roce={}))
-    assert "mlnx_qos -i $card --trust dscp --pfc 0,0,0,1,0,0,0,0\n" in lossless
-    assert "cma_roce_tos -d $device -t 106\n" in lossless
-    lossy = render("fabric_link", "roce.sh.j2", fabric(roce={"mode": "lossy"}))
-    assert "--pfc 0,0,0,0,0,0,0,0\n" in lossy
-    for text in (lossless, lossy):
-        subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+def roce_script(mode: str = "lossless") -> str:
+    return render("fabric_link", "roce.sh.j2", fabric(roce={"mode": mode}), cnp_dscp=48)
+
+
+def roce_set_up(tmp_path: Path, mode: str, *tools: str) -> list[str]:
+    """Run the script over a stand-in of /sys, and return what was asked of the tools."""
+    config, bin_dir, asked = tmp_path / "config", tmp_path / "bin", tmp_path / "asked"
+    (tmp_path / "net" / "fab0" / "device" / "infiniband" / "mlx5_0").mkdir(parents=True)
+    (config / "rdma_cm" / "mlx5_0" / "ports" / "1").mkdir(parents=True)
+    bin_dir.mkdir()
+    for tool in (*tools, "modprobe", "sysctl", "rmdir"):
+        (bin_dir / tool).write_text(f'#!/bin/sh\necho "{tool} $*" >> {asked}\n')
+        (bin_dir / tool).chmod(0o755)
+    for tool in ("ls", "mkdir", "sh"):
+        (bin_dir / tool).symlink_to(f"/bin/{tool}")
+    text = roce_script(mode).replace("/sys/class", str(tmp_path))
+    text = text.replace("/sys/kernel/config", str(config))
+    subprocess.run(
+        ["/bin/sh", "-c", text], check=True, env={"PATH": str(bin_dir)}, capture_output=True
+    )
+    tos = config / "rdma_cm/mlx5_0/ports/1/default_roce_tos"
+    assert tos.read_text() == "106\n"
+    return [line for line in asked.read_text().splitlines() if line.startswith(("mlnx", "dcb"))]
+
+
+@pytest.mark.parametrize(
+    ("mode", "tools", "asked"),
+    [
+        ("lossless", ["mlnx_qos", "dcb"], ["mlnx_qos -i fab0 --trust dscp --pfc 0,0,0,1,0,0,0,0"]),
+        ("lossy", ["mlnx_qos"], ["mlnx_qos -i fab0 --trust dscp --pfc 0,0,0,0,0,0,0,0"]),
+        (
+            "lossless",
+            ["dcb"],
+            [
+                "dcb app replace dev fab0 dscp-prio 26:3 48:6",
+                "dcb pfc set dev fab0 prio-pfc all:off 3:on",
+            ],
+        ),
+        (
+            "lossy",
+            ["dcb"],
+            [
+                "dcb app replace dev fab0 dscp-prio 26:3 48:6",
+                "dcb pfc set dev fab0 prio-pfc all:off",
+            ],
+        ),
+    ],
+)
+def test_lossless_roce_has_pfc_on_its_priority_and_lossy_has_none(
+    tmp_path: Path, mode: str, tools: list[str], asked: list[str]
+) -> None:
+    assert roce_set_up(tmp_path, mode, *tools) == asked
 
 
 def test_a_card_whose_driver_came_with_the_kernel_has_no_file_for_the_traffic_class() -> None:
-    text = render("fabric_link", "roce.sh.j2", fabric(roce={}))
+    text = roce_script()
     assert "if [ -e $class ]; then echo 106 > $class; fi\n" in text
 
 
@@ -160,12 +204,12 @@ def test_an_infiniband_link_gets_its_address_before_the_subnet_has_a_manager() -
 
 
 def test_roce_without_its_device_or_tools_is_refused_with_the_remedy() -> None:
-    every = {"mlnx_qos", "cma_roce_tos", "device"}
-    assert told(expect_roce_tools, {RoceParts: every}, interface="fab0") == []
+    for tool in ("mlnx_qos", "dcb"):
+        assert told(expect_roce_tools, {RoceParts: {tool, "device"}}, interface="fab0") == []
     with pytest.raises(OperationError, match="fab0 has no RDMA device"):
         told(expect_roce_tools, {RoceParts: set()}, interface="fab0")
-    with pytest.raises(OperationError, match="mlnx_qos not found"):
-        told(expect_roce_tools, {RoceParts: every - {"mlnx_qos"}}, interface="fab0")
+    with pytest.raises(OperationError, match="neither mlnx_qos nor dcb is found"):
+        told(expect_roce_tools, {RoceParts: {"device"}}, interface="fab0")
 
 
 @pytest.mark.parametrize(
