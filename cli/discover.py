@@ -91,7 +91,8 @@ def discover(options: Options) -> Report:
     _tell(unknown)
     path.write_text(text, encoding="utf-8")
     err.print(
-        f"wrote {path}: look at what it marks ASSUMED, then 'pulumi preview --stack {options.name}'"
+        f"wrote {path}: look at what it marks ASSUMED, then 'pulumi stack select --create"
+        f" {options.name}' and 'pulumi preview --stack {options.name}'"
     )
     return Report(
         machines=tuple(machines),
