@@ -259,13 +259,14 @@ def _drivers(draft: Draft) -> Iterator[SettingError]:
                 f" drive it: declare {other} there, too, and each node gets what its GPUs need"
             )
             yield told(f"nodes.{name}.gpus.model", node.gpus.model, rest)
-        if has_nvswitch(node.gpus) and not version:
-            yield SettingError(
-                "nvidia.fabric_manager",
-                f"nvidia.fabric_manager is missing, but the {node.gpus.count} GPUs of {name} are"
-                " joined by NVSwitch, without which CUDA doesn't start there: write the version of"
-                f" Fabric Manager's package, {driver}-1 or as the repository has it",
-            )
+    switched = [n for n, node in draft.site.nodes.items() if node.gpus and has_nvswitch(node.gpus)]
+    if switched and not version:
+        yield SettingError(
+            "nvidia.fabric_manager",
+            f"nvidia.fabric_manager is missing, but the GPUs of {', '.join(switched)} are joined by"
+            " NVSwitch, and CUDA doesn't start there without: write the version of Fabric Manager's"
+            f" package, {driver}-1 or as the repository has it",
+        )
 
 
 def _host_keys(draft: Draft) -> Iterator[SettingError]:
