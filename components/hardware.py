@@ -61,6 +61,8 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
         told["power_limit_w"] = limit
     if manager := fabric_manager(nvidia, gpus):
         told["fabric_manager"] = manager
+        if nvidia.fabric_manager_package:
+            told["fabric_manager_package"] = nvidia.fabric_manager_package
     if nvidia.repository:
         told["repository"] = _repository(nvidia.repository)
     return told

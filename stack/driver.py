@@ -77,6 +77,11 @@ class Nvidia(Settings):
         default=None,
         description="Version of Fabric Manager's package, for hosts of eight GPUs with NVSwitch.",
     )
+    fabric_manager_package: SettingName | None = Field(
+        default=None,
+        description="Its package, where the repository calls it otherwise than NVIDIA's for Ubuntu:"
+        " nvidia-fabricmanager-580, and nvidia-fabricmanager from 590 on.",
+    )
     power_limit_w: Whole | None = Field(
         default=None, ge=50, le=2000, description="Power limit of each GPU, in watts."
     )

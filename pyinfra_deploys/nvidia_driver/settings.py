@@ -10,6 +10,9 @@ Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]*$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9][A-Za-z0-9.+:~-]*$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\n\r]*$")]
 
+UNBRANCHED_FROM = 590
+"""The first branch whose packages don't bear its number (driver installation guide, "Recent
+Updates")."""
 SYSTEM = "{system}"
 """In a repository's address: the host's system as NVIDIA writes it, debian12 or ubuntu2404."""
 
@@ -41,6 +44,9 @@ class NvidiaDriverSettings(Settings):
     fabric_manager: Version | None = Field(
         default=None, description="with NVSwitch only: the driver's own version, as a package"
     )
+    fabric_manager_package: Package | None = Field(
+        default=None, description="its package, where the repository calls it otherwise"
+    )
     peermem: bool = Field(default=False, description="GPUDirect RDMA's module nvidia-peermem")
     cdi: bool = Field(default=True, description="/etc/cdi/nvidia.yaml for containers")
 
@@ -55,13 +61,16 @@ class NvidiaDriverSettings(Settings):
         return self
 
     @property
-    def fabric_manager_package(self) -> str:
-        return f"nvidia-fabricmanager-{self.driver_version.partition('.')[0]}"
+    def fabric_manager_name(self) -> str:
+        """The package: NVIDIA's repository has the branch in its name before 590 alone."""
+        branch = self.driver_version.partition(".")[0]
+        suffix = f"-{branch}" if int(branch) < UNBRANCHED_FROM else ""
+        return self.fabric_manager_package or f"nvidia-fabricmanager{suffix}"
 
     @property
     def exact(self) -> dict[str, str]:
         """Every package with its version."""
-        manager = {self.fabric_manager_package: self.fabric_manager} if self.fabric_manager else {}
+        manager = {self.fabric_manager_name: self.fabric_manager} if self.fabric_manager else {}
         return {**self.packages, **manager}
 
     @property

@@ -29,6 +29,7 @@ from pyinfra_deploys.operations.exact_packages import (
     Versioned,
     Versions,
     install_exact,
+    of_other_branches,
 )
 from pyinfra_deploys.operations.facts import Unit, UnitState
 from pyinfra_deploys.operations.packages import INSTALL, REPAIR
@@ -304,6 +305,21 @@ def test_fabric_manager_has_the_driver_s_version_or_is_refused() -> None:
     assert settings.exact["nvidia-fabricmanager-580"] == "580.159.04-1"
     with pytest.raises(RackformError, match="NVSwitch works only where both have the same"):
         registry.settings("nvidia_driver", {**DRIVER, "fabric_manager": "570.1-1"})
+
+
+def test_later_branches_have_no_number_in_their_packages_names() -> None:
+    later = {**DRIVER, "driver_version": "590.48.01", "fabric_manager": "590.48.01-1"}
+    settings: Any = registry.settings("nvidia_driver", later)
+    assert settings.exact["nvidia-fabricmanager"] == "590.48.01-1"
+    held = {"nvidia-fabricmanager-580", "nvidia-driver-580-open", "libnvidia-container1"}
+    declared = {"nvidia-fabricmanager": "590.48.01-1", "nvidia-driver-open": "590.48.01-1"}
+    assert of_other_branches(declared, held) == {
+        "nvidia-driver-580-open": "590.48.01-1",
+        "nvidia-fabricmanager-580": "590.48.01-1",
+    }
+    named = {**later, "fabric_manager_package": "nvidia-fabricmanager-590"}
+    distribution: Any = registry.settings("nvidia_driver", named)
+    assert distribution.exact["nvidia-fabricmanager-590"] == "590.48.01-1"
 
 
 NVIDIA = {"driver_version": "580.159.04", "packages": {"nvidia-open": "580.159.04-1"}}
