@@ -68,6 +68,12 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
     return told
 
 
+def brings_toolkit(site: Site) -> bool:
+    """Whether the site's packages have what gives GPUs to containers."""
+    packages = site.nvidia.packages if site.nvidia else {}
+    return any(name.startswith("nvidia-container-toolkit") for name in packages)
+
+
 def fabric_manager(nvidia: Nvidia, gpus: Gpus) -> str | None:
     """Return the version of Fabric Manager on a host with these GPUs; None: it needs none."""
     return nvidia.fabric_manager if has_nvswitch(gpus) else None

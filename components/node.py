@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from components.hardware import nccl_settings, nvidia_driver, real_link, rehearsed_driver
+from components.hardware import (
+    brings_toolkit,
+    nccl_settings,
+    nvidia_driver,
+    real_link,
+    rehearsed_driver,
+)
 from components.machines import Machine, on_machine
 from components.resources import HostState
 from components.watchdog import watchdog
@@ -85,6 +91,7 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
             "registry": args.registry_address,
             "ca_certificate": args.ca_certificate,
             "nvidia_runtime": node.gpu_count > 0 and not site.twin,
+            "expects_toolkit": node.gpu_count > 0 and not site.twin and not brings_toolkit(site),
         },
         "watchdog": watchdog(site, args.plan, args.node),
     }
