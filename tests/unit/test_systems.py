@@ -135,7 +135,7 @@ def test_a_host_whose_docker_could_give_no_gpu_is_refused_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = Recorder(monkeypatch, docker)
-    facts = {OsRelease: release(DEBIAN_13), Programs: set[str]()}
+    facts: dict[type, object] = {OsRelease: release(DEBIAN_13), Programs: set[str]()}
     with pytest.raises(OperationError, match=r"add nvidia-container-toolkit to nvidia\.packages"):
         run(docker, "docker_engine", facts, expects_toolkit=True)
     assert seen.given == []
