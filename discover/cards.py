@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from discover.model import Gpu
+from discover.model import Gpu, Machine
 
 _NVIDIA, _AMD = "0x10de", "0x1002"
 _GENERATIONS = {"2.5": 1, "5.0": 2, "5": 2, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
@@ -26,6 +26,11 @@ def pci_gpus(text: str) -> tuple[Gpu, ...]:
         )
         for index, row in enumerate(_rows(text, _NVIDIA))
     )
+
+
+def with_pci_gpus(machine: Machine) -> Machine:
+    """Return a machine whose GPUs are those of its PCI bus where nvidia-smi shows none."""
+    return machine.model_copy(update={"gpus": machine.gpus or machine.pci_gpus})
 
 
 def others(text: str) -> tuple[str, ...]:

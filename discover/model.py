@@ -103,9 +103,8 @@ class Machine(_Found):
     run_file_driver: bool = False
     held: tuple[str, ...] = ()
     packages: dict[str, str] = {}
-    gpus: tuple[Gpu, ...] = Field(
-        default=(), description="by nvidia-smi, else NVIDIA's cards on the PCI bus"
-    )
+    gpus: tuple[Gpu, ...] = ()
+    pci_gpus: tuple[Gpu, ...] = Field(default=(), description="NVIDIA's cards on the PCI bus")
     other_gpus: tuple[str, ...] = Field(default=(), description="graphics cards of others")
     topology: Topology = Topology()
     nics: tuple[Nic, ...] = ()

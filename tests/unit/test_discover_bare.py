@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from discover.cards import pci_gpus
+from discover.cards import pci_gpus, with_pci_gpus
 from discover.choices import gpu_link, gpu_model
 from discover.model import Machine
 from discover.picture import picture
@@ -25,7 +25,12 @@ pci=0000:40:00.0 vendor=0x1a03 speed_max= slot= width= width_max= name=ASPEED Gr
 
 
 def bare() -> Machine:
-    return a_machine(smi="", driver="", topology="", cards=BARE_CARDS)
+    return with_pci_gpus(a_machine(smi="", driver="", topology="", cards=BARE_CARDS))
+
+
+def test_doctor_goes_by_nvidia_smi_alone() -> None:
+    assert a_machine(smi="", cards=BARE_CARDS).gpus == ()
+    assert len(with_pci_gpus(a_machine(cards=BARE_CARDS)).gpus) == len(a_machine().gpus)
 
 
 def test_a_bare_machine_tells_its_gpus_by_the_pci_bus_and_what_it_lacks() -> None:
@@ -68,7 +73,7 @@ def test_the_names_of_the_pci_database_are_those_of_the_catalogue(
 ) -> None:
     row = "pci=0000:0{}:00.0 vendor=0x10de speed_max=16.0 slot=16.0 width=16 width_max=16 name={}"
     rows = "\n".join(row.format(number, name) for number in (1, 2))
-    found = a_machine(smi="", driver="", topology="", cards=rows)
+    found = with_pci_gpus(a_machine(smi="", driver="", topology="", cards=rows))
     assert (gpu_model(found.gpus[0]), gpu_link(found)) == (model, link)
 
 
