@@ -122,9 +122,12 @@ def baseline(path: Path) -> Baseline | None:
 
 def _end(stack: str, site: Site, name: str) -> End:
     node = site.nodes[name]
-    named = [device for device in node.rdma_devices if device != "nearest"]
-    device = named[0].partition(":")[0] if named and not site.twin else None
-    return End(machine(stack, name), str(node.fabric_address), device)
+    connection = machine(stack, name)
+    named = [] if site.twin else list(node.rdma_devices)
+    if named == ["nearest"]:  # which these are was decided on the host
+        named = links.told_to_nccl(connection)
+    device = named[0].partition(":")[0] if named else None
+    return End(connection, str(node.fabric_address), device)
 
 
 def _links(

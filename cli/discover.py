@@ -15,6 +15,7 @@ from rich.markup import escape
 from cli.console import err
 from cli.discover_questions import completed
 from discover.ask import ask_all
+from discover.cards import with_pci_gpus
 from discover.findings import findings
 from discover.hostkeys import HostKey, shown
 from discover.model import Finding, Machine, Severity
@@ -74,7 +75,8 @@ def discover(options: Options) -> Report:
     switches = options.wishes.switches
     asked = [(address, options.port) for address in addresses]
     keys = _host_keys([*asked, *((switch.address, SSH_PORT) for switch in switches)], options)
-    machines = ask_all(_connections(addresses, options, key_file, keys))
+    asked_all = ask_all(_connections(addresses, options, key_file, keys))
+    machines = [with_pci_gpus(machine) for machine in asked_all]
     found = findings(machines)
     err.print(escape(picture(machines)))
     _tell(found)
@@ -91,7 +93,8 @@ def discover(options: Options) -> Report:
     _tell(unknown)
     path.write_text(text, encoding="utf-8")
     err.print(
-        f"wrote {path}: look at what it marks ASSUMED, then 'pulumi preview --stack {options.name}'"
+        f"wrote {path}: look at what it marks ASSUMED, then 'pulumi stack select --create"
+        f" {options.name}' and 'pulumi preview --stack {options.name}'"
     )
     return Report(
         machines=tuple(machines),

@@ -28,6 +28,13 @@ class End:
         return self.connection.name
 
 
+def told_to_nccl(connection: Connection) -> list[str]:
+    """Return the RDMA devices that NCCL is told on a host, as its file has them."""
+    ask = "sed -n 's/^NCCL_IB_HCA=*//p' /etc/nccl.conf 2>/dev/null || true"
+    said = ssh.run(connection, ask).stdout.strip()
+    return [device for device in said.split(",") if device]
+
+
 def iperf3(text: str) -> tuple[float, int]:
     """Return Gbit/s received and segments sent again, of what `iperf3 -J` prints.
 

@@ -41,6 +41,7 @@ def run_parts(
             for path, file in parts.files.items()
         },
         mounts=parts.mounts,
+        devices=parts.devices,
         capabilities=parts.capabilities,
         ulimits=parts.ulimits,
         ipc_host=parts.ipc_host,

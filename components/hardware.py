@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from pyinfra_deploys.nvidia_driver.settings import NVSWITCH_HOSTS_FROM, NvidiaDriverSettings
-from stack.driver import AptRepository, Nvidia
+from pyinfra_deploys.fabric_link.settings import Roce
+from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
+from stack.driver import AptRepository, Nvidia, has_nvswitch
 from stack.errors import InputError
 from stack.schema import Gpus, LinkKind, Rdma, Site
 
@@ -30,6 +31,18 @@ def real_link(site: Site, name: str) -> dict[str, object]:
     return told
 
 
+def nccl_settings(site: Site) -> dict[str, str]:
+    """Return what NCCL is told on every node alike, beside its devices.
+
+    Its packets would have no DSCP by themselves, and so neither PFC nor ECN on any switch: it makes
+    its connections past the RDMA connection manager, whose default `cma_roce_tos` sets. Which GID
+    is RoCE v2's it finds by itself since NCCL 2.21.
+    """
+    if site.fabric.link.rdma is not Rdma.ROCE or site.twin:
+        return {}
+    return {"NCCL_IB_TC": str(Roce().traffic_class)}
+
+
 def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object]:
     """Return what `nvidia_driver` is told of a host with GPUs.
 
@@ -39,7 +52,7 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
     """
     told: dict[str, object] = {
         "driver_version": nvidia.driver_version,
-        "packages": dict(nvidia.packages),
+        "packages": nvidia.packages_for(gpus.model),
         "signed_modules": nvidia.signed_modules,
         "allow_downgrade": nvidia.allow_downgrade,
         "peermem": site.fabric.link.rdma is not Rdma.NONE,
@@ -48,15 +61,22 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
         told["power_limit_w"] = limit
     if manager := fabric_manager(nvidia, gpus):
         told["fabric_manager"] = manager
+        if nvidia.fabric_manager_package:
+            told["fabric_manager_package"] = nvidia.fabric_manager_package
     if nvidia.repository:
         told["repository"] = _repository(nvidia.repository)
     return told
 
 
+def brings_toolkit(site: Site) -> bool:
+    """Whether the site's packages have what gives GPUs to containers."""
+    packages = site.nvidia.packages if site.nvidia else {}
+    return any(name.startswith("nvidia-container-toolkit") for name in packages)
+
+
 def fabric_manager(nvidia: Nvidia, gpus: Gpus) -> str | None:
     """Return the version of Fabric Manager on a host with these GPUs; None: it needs none."""
-    switched = gpus.count >= NVSWITCH_HOSTS_FROM and (gpus.link or "").startswith("nvlink")
-    return nvidia.fabric_manager if switched else None
+    return nvidia.fabric_manager if has_nvswitch(gpus) else None
 
 
 def rehearsed_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object]:

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 import pulumi
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from components.hardware import nvidia_driver, real_link, rehearsed_driver
+from components.hardware import (
+    brings_toolkit,
+    nccl_settings,
+    nvidia_driver,
+    real_link,
+    rehearsed_driver,
+)
 from components.machines import Machine, on_machine
 from components.resources import HostState
 from components.watchdog import watchdog
 from planner.models import Plan
-from pyinfra_deploys.base.settings import PACKAGES, RDMA_TOOL
+from pyinfra_deploys.base.settings import PACKAGES, RDMA_PACKAGES
 from pyinfra_deploys.registry import sources
 from stack.doors import open_tcp
 from stack.schema import Rdma, Site
@@ -79,11 +85,13 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
         "nccl_env": {
             "socket_interface": node.interface,
             "ib_hca": [] if site.twin else list(node.rdma_devices),
+            "extra": nccl_settings(site),
         },
         "docker_engine": {
             "registry": args.registry_address,
             "ca_certificate": args.ca_certificate,
             "nvidia_runtime": node.gpu_count > 0 and not site.twin,
+            "expects_toolkit": node.gpu_count > 0 and not site.twin and not brings_toolkit(site),
         },
         "watchdog": watchdog(site, args.plan, args.node),
     }
@@ -96,7 +104,7 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
 def _packages(site: Site) -> list[str]:
     """Return the packages of every host; a twin's link has no RDMA to be measured."""
     rdma = site.fabric.link.rdma is not Rdma.NONE and not site.twin
-    return [*PACKAGES, *([RDMA_TOOL] if rdma else [])]
+    return [*PACKAGES, *(RDMA_PACKAGES if rdma else [])]
 
 
 def _ssh_port(site: Site) -> int:

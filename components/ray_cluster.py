@@ -8,6 +8,7 @@ from pulumi import ComponentResource, Resource, ResourceOptions
 
 from components.containers import Placement, run_parts
 from components.credentials import SiteCredentials
+from components.hardware import nccl_settings
 from components.images import ContainerImage
 from components.machines import Machine, on_machine
 from components.resources import Container
@@ -93,6 +94,7 @@ class RayCluster(ComponentResource):
             cpus=_CPUS_A_NODE,
             gpus=machine.gpu_count,
             gpu_kind=gpu_kind(site, node),
+            rdma=rdma(site, node),
             environment=_engine_environment(site),
         )
 
@@ -126,6 +128,15 @@ def gpu_kind(site: Site, node: str) -> str:
     if site.vllm_variant is Variant.CPU:
         return "cpu"
     return gpus.model if gpus and gpus.model else "unnamed"
+
+
+def rdma(site: Site, node: str) -> str:
+    """Return what a node's ranks are told of its RDMA devices; a twin's links have none."""
+    declared = site.nodes[node]
+    if not declared.gpus or not declared.rdma_devices or site.twin:
+        return ""
+    settings = (f"{key}={value}" for key, value in nccl_settings(site).items())
+    return " ".join([",".join(declared.rdma_devices), *settings])
 
 
 def _engine_environment(site: Site) -> dict[str, str]:

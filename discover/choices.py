@@ -11,10 +11,10 @@ _BRANDS = ("nvidia", "geforce", "tesla", "quadro")
 _NAMES = (
     (r"RTX 6000 Ada", "rtx-6000-ada"),
     (r"RTX PRO 6000", "rtx-pro-6000"),
-    (r"A100.*-80GB|A100 80GB", "a100-80"),
-    (r"A100.*-40GB", "a100-40"),
+    (r"A100.*[- ]80GB", "a100-80"),
+    (r"A100.*[- ]40GB", "a100-40"),
     (r"H100 PCIe", "h100-pcie"),
-    (r"H100 80GB HBM3", "h100-sxm"),
+    (r"H100 80GB HBM3|H100 SXM", "h100-sxm"),
     (r"H200", "h200"),
     (r"B200", "b200"),
 )
@@ -67,7 +67,9 @@ def gpu_link(machine: Machine) -> str | None:
     if not machine.gpus:
         return None
     first = machine.gpus[0]
-    if nvlinks(machine.topology):
+    # Without its driver no GPU tells what it is joined by; SXM baseboards have NVLink.
+    baseboard = not machine.driver and len(machine.gpus) > 1 and "SXM" in first.name
+    if nvlinks(machine.topology) or baseboard:
         # A workstation's cards are joined in pairs by a bridge, a server's by the baseboard.
         bridged = gpu_model(first).startswith("rtx-")
         return "nvlink-bridge" if bridged else f"nvlink{_NVLINK.get(first.architecture, 4)}"

@@ -111,6 +111,14 @@ def _driver(machine: Machine) -> Iterator[Finding]:
             "Secure Boot is on and no NVIDIA driver is loaded: a module that isn't signed won't be "
             "either; enrol a key for DKMS, or turn Secure Boot off in the firmware",
         )
+    if machine.gpus and not machine.driver:
+        yield _problem(
+            machine,
+            f"no NVIDIA driver drives its {len(machine.gpus)} GPU(s), of which the PCI bus tells "
+            "the name alone: declare nvidia in the stack file, and 'up' installs it, with a reboot",
+        )
+    for name in machine.other_gpus:
+        yield _note(machine, f"{name} is not used: the images run on NVIDIA's GPUs")
     kernels = [name for name in machine.held if name.startswith("linux-")]
     if kernels:
         yield _warning(

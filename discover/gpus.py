@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Set as AbstractSet
 
 from discover.model import Gpu, Topology
 
@@ -145,17 +146,19 @@ def nvlinks(found: Topology) -> int:
     return max((int(each[1]) for each in joined if each), default=0)
 
 
-def nearest_rdma(found: Topology) -> list[str]:
+def nearest_rdma(found: Topology, *, without: AbstractSet[str] = frozenset()) -> list[str]:
     """Return the RDMA devices nearest to the GPUs, each GPU's nearest first counted.
 
     A device is taken where no other has a shorter path to some GPU; without GPUs, all are.
+    `without` are devices that don't count, unless there are no others.
     """
+    counted = {nic: name for nic, name in found.nics.items() if name not in without} or found.nics
     chosen: set[str] = set()
     for gpu in found.gpus:
-        paths = {nic: found.links.get(gpu, {}).get(nic, "SYS") for nic in found.nics}
+        paths = {nic: found.links.get(gpu, {}).get(nic, "SYS") for nic in counted}
         best = min((_rank(path) for path in paths.values()), default=None)
         chosen |= {nic for nic, path in paths.items() if _rank(path) == best}
-    names = chosen if found.gpus else set(found.nics)
+    names = chosen if found.gpus else set(counted)
     return sorted(found.nics[nic] for nic in names)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
+from discover import cards
 from discover import gpus as smi
 from discover.model import Disk, Docker, Machine, Nic
 from fabric import lldp
@@ -50,6 +51,8 @@ def machine(address: str, told: Mapping[str, str], *, now: float | None = None) 
         held=tuple(told.get("held", "").split()),
         packages=_packages(told.get("packages", "")),
         gpus=smi.gpus(told.get("smi", "")),
+        pci_gpus=cards.pci_gpus(told.get("cards", "")),
+        other_gpus=cards.others(told.get("cards", "")),
         topology=smi.topology(told.get("topology", "")),
         nics=tuple(_nics(told)),
         disks=tuple(_disks(told.get("disks", ""))),

@@ -104,6 +104,8 @@ class Machine(_Found):
     held: tuple[str, ...] = ()
     packages: dict[str, str] = {}
     gpus: tuple[Gpu, ...] = ()
+    pci_gpus: tuple[Gpu, ...] = Field(default=(), description="NVIDIA's cards on the PCI bus")
+    other_gpus: tuple[str, ...] = Field(default=(), description="graphics cards of others")
     topology: Topology = Topology()
     nics: tuple[Nic, ...] = ()
     disks: tuple[Disk, ...] = ()

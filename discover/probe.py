@@ -36,6 +36,14 @@ s packages; dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' \
 s held; dpkg-query -W -f '${db:Status-Want} ${Package}\n' | sed -n 's/^hold //p'
 s smi; nvidia-smi -q -x
 s topology; nvidia-smi topo -m
+s cards; for d in "$sys"/bus/pci/devices/*; do
+  case "$(read_ "$d/class")" in 0x0300*|0x0302*|0x0380*) ;; *) continue;; esac
+  n=$(udevadm info -q property "$d" | sed -n 's/^ID_MODEL_FROM_DATABASE=//p')
+  echo "pci=$(basename "$d") vendor=$(read_ "$d/vendor")" \
+    "speed_max=$(read_ "$d/max_link_speed" | cut -d' ' -f1)" \
+    "slot=$(read_ "$(dirname "$(readlink -f "$d")")/max_link_speed" | cut -d' ' -f1)" \
+    "width=$(read_ "$d/current_link_width") width_max=$(read_ "$d/max_link_width")" \
+    "name=${n:-$(lspci -s "$(basename "$d")")}"; done
 s addresses; ip -j address
 s route; ip -j route show default
 s nics; for d in "$sys"/class/net/*; do card "$d" || continue

@@ -58,7 +58,7 @@ def stack_file(machines: Sequence[Machine], wishes: Wishes) -> str:
         *_power(nodes, wishes),
     ]
     raw = yaml.safe_load("\n".join(lines))["config"]["rackform:site"]
-    return "\n".join([*lines, *_models(raw, wishes), *_left_out(nodes)]) + "\n"
+    return "\n".join([*lines, *_models(raw, wishes), *_nvidia(nodes), *_left_out(nodes)]) + "\n"
 
 
 def _comment(indent: int, text: str) -> Iterator[str]:
@@ -84,8 +84,8 @@ def _nodes(machines: Sequence[Machine], wishes: Wishes) -> list[_Node]:
             taking.append((machine, nic, head))
     if not any(machine.gpus for machine, _, _ in taking):
         raise InputError(
-            "no machine has a GPU that nvidia-smi shows: install the driver on one, or see why "
-            "nvidia-smi fails there"
+            "no machine has an NVIDIA GPU, by nvidia-smi or on its PCI bus: see that the card is "
+            "seated and that the firmware shows it"
         )
     subnet = _subnet([nic for _, nic, _ in taking], wishes)[0]
     addresses = _fabric_addresses([nic for _, nic, _ in taking], subnet)
@@ -299,7 +299,8 @@ def _gpus(machine: Machine) -> Iterator[str]:
         return
     gpu = machine.gpus[0]
     about = f"model: {gpu_model(gpu)}, count: {len(machine.gpus)}, link: {gpu_link(machine)}"
-    yield f"        gpus: {{{about}}} # {gpu.name}, {gpu.memory_mib / 1024:.0f} GiB each"
+    told = f"{gpu.memory_mib / 1024:.0f} GiB each" if gpu.memory_mib else "ASSUMED by its PCI name"
+    yield f"        gpus: {{{about}}} # {gpu.name}, {told}"
 
 
 def _circuit(node: _Node, nodes: Sequence[_Node], wishes: Wishes) -> str | None:
@@ -339,6 +340,21 @@ def _models(raw: dict[str, object], wishes: Wishes) -> Iterator[str]:
     if wishes.revision == EXAMPLE_REVISION:
         yield "        # ASSUMED: write the commit that you have looked at, from its repository."
     yield f'        revision: "{wishes.revision}"'
+
+
+def _nvidia(nodes: Sequence[_Node]) -> Iterator[str]:
+    bare = [node.name for node in nodes if node.machine.gpus and not node.machine.driver]
+    if not bare:
+        return
+    yield from _comment(
+        4,
+        f"ASSUMED: {', '.join(bare)} without NVIDIA's driver. Take away the marks below, write the"
+        " versions and NVIDIA's repository (docs/guide-real-hardware.md), and 'up' installs it.",
+    )
+    yield "    # nvidia:"
+    yield "    #   driver_version: 580.159.04"
+    yield "    #   packages: {nvidia-open: 580.159.04-1, nvidia-container-toolkit: 1.18.0-1}"
+    yield '    #   repository: {uri: "https://…/{system}/x86_64", key_file: ~/nvidia.asc}'
 
 
 def _left_out(nodes: Sequence[_Node]) -> Iterator[str]:

@@ -18,7 +18,7 @@ FILES = Path(__file__).resolve().parent / "files" / "stand-in-driver"
 REPOSITORY = "srv/rackform-stand-ins"
 SOURCE = "etc/apt/sources.list.d/rackform-stand-ins.list"
 OWN_VERSION = "usr/lib/rackform-stand-in"
-FABRIC_MANAGER = "nvidia-fabricmanager-"
+FABRIC_MANAGER = "nvidia-fabricmanager"
 
 DRIVER_FILES: dict[str, deb.File | deb.Link] = {
     "usr/bin/nvidia-smi": deb.File((FILES / "nvidia-smi").read_bytes(), 0o755),

@@ -63,6 +63,7 @@ class ContainerParts(Frozen):
     environment: dict[str, str] = {}
     files: dict[str, HostFile] = Field(default={}, description="path in the container → file")
     mounts: list[Mount] = []
+    devices: list[str] = []
     capabilities: list[str] = []
     ulimits: dict[str, int] = {}
     ipc_host: bool = False

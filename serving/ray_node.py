@@ -26,6 +26,8 @@ REDIS_CONFIG = "/etc/redis/rackform.conf"
 REDIS_USER = "999:999"
 """The user of images/redis: owner of its configuration, which holds the password."""
 CONFIG_ROOT = "/etc/rackform/vllm"
+RDMA_DEVICES = "/dev/infiniband"
+"""Without it NCCL finds no card and takes TCP, without a word."""
 
 PORTS = {
     "--node-manager-port": NODE_MANAGER_PORT,
@@ -56,6 +58,10 @@ class RayNode(Frozen):
     cpus: int = 4
     gpus: int = 0
     gpu_kind: str = Field(default="cpu", description="'cpu' in the twin")
+    rdma: str = Field(
+        default="",
+        description="what NCCL is told of the host's RDMA cards; empty: it goes through the kernel",
+    )
     models_dir: str = host_folders.MODELS
     nccl_files: bool = Field(
         default=True, description="mount what the nccl_env deploy wrote on the host"
@@ -144,8 +150,10 @@ def _ray(
             **files,
         },
         mounts=_mounts(node),
+        devices=[RDMA_DEVICES] if node.rdma else [],
         capabilities=["SYS_NICE"],
-        ulimits={"nofile": node.nofile},
+        # A card reads and writes memory that is locked, such as NCCL's buffers.
+        ulimits={"nofile": node.nofile, **({"memlock": -1} if node.rdma else {})},
         ipc_host=True,
         ready=ready,
     )
@@ -180,6 +188,9 @@ def _environment(node: RayNode) -> dict[str, str]:
         "VLLM_CONFIG_ROOT": CONFIG_ROOT,
         "HF_HUB_OFFLINE": "1",
         "GLOO_SOCKET_IFNAME": node.interface,
+        # NCCL reads a mounted file, and a container keeps the one that it was started with: another
+        # card or traffic class has to be another container.
+        **({"RACKFORM_NCCL": node.rdma} if node.rdma else {}),
         **(TWIN_ENVIRONMENT if node.gpu_kind == "cpu" else {}),
     }
 

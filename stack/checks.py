@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from fabric.limits import LIMITS
 from stack.draft import Draft
+from stack.driver import Modules, has_nvswitch, modules_for
 from stack.hints import SettingError, dotted, suggestion, told
 from stack.model_checks import MODEL_RULES
 from stack.schema import LinkKind, Rdma, Role, Variant
@@ -237,12 +238,35 @@ def _cards(draft: Draft) -> Iterator[SettingError]:
     if manager and link.kind is not LinkKind.INFINIBAND:
         rest = f"but fabric.link.kind is {link.kind}, which has no subnet manager: remove it"
         yield told("fabric.link.subnet_manager", manager, rest)
-    nvidia = site.nvidia
-    if nvidia and nvidia.fabric_manager:
-        version, driver = nvidia.fabric_manager, nvidia.driver_version
-        if not version.startswith(driver):
-            rest = f"but nvidia.driver_version is {driver}, and NVSwitch needs both equal"
-            yield told("nvidia.fabric_manager", version, rest + ": write the driver's")
+
+
+def _drivers(draft: Draft) -> Iterator[SettingError]:
+    nvidia = draft.site.nvidia
+    if nvidia is None:
+        return
+    version, driver = nvidia.fabric_manager, nvidia.driver_version
+    if version and not version.startswith(driver):
+        rest = f"but nvidia.driver_version is {driver}, and NVSwitch needs both equal"
+        yield told("nvidia.fabric_manager", version, rest + ": write the driver's")
+    for name, node in draft.site.nodes.items():
+        if node.gpus is None:
+            continue
+        brought, needed = nvidia.modules(), modules_for(node.gpus.model)
+        if brought and not brought & needed:
+            other = "cuda-drivers" if Modules.CLOSED in needed else "nvidia-open"
+            rest = (
+                f"but nvidia.packages has the {brought.pop()} kernel modules alone, which don't"
+                f" drive it: declare {other} there, too, and each node gets what its GPUs need"
+            )
+            yield told(f"nodes.{name}.gpus.model", node.gpus.model, rest)
+    switched = [n for n, node in draft.site.nodes.items() if node.gpus and has_nvswitch(node.gpus)]
+    if switched and not version:
+        yield SettingError(
+            "nvidia.fabric_manager",
+            f"nvidia.fabric_manager is missing, but the GPUs of {', '.join(switched)} are joined by"
+            " NVSwitch, and CUDA doesn't start there without: write the version of Fabric Manager's"
+            f" package, {driver}-1 or as the repository has it",
+        )
 
 
 def _host_keys(draft: Draft) -> Iterator[SettingError]:
@@ -306,6 +330,7 @@ _RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
     _mtus,
     _links,
     _cards,
+    _drivers,
     _host_keys,
     _one_machine,
     _variant,

@@ -1,11 +1,56 @@
 """NVIDIA's driver, as a site declares it: versions, packages, and where they come from."""
 
+import re
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from stack.settings import Settings
 from stack.values import DriverVersion, Flag, PackageVersion, RepositoryUri, SettingName, Whole
+
+if TYPE_CHECKING:
+    from stack.schema import Gpus
+
+# Driver README, "Open Linux Kernel Modules": they know Turing and later, and alone Blackwell and
+# Grace Hopper. GTX 16 is Turing.
+_CLOSED_ONLY = re.compile(r"gtx-(?!16)|titan-(v|x)|(quadro-)?[kmp]\d|v100|gv100|quadro-gv")
+_OPEN_ONLY = re.compile(r"rtx-50\d\d|rtx-pro-|b[123]\d\d|gb\d|gh\d")
+_OPEN_PACKAGES = re.compile(r"nvidia(-.+)?-open(-.+)?")
+_CLOSED_PACKAGES = re.compile(
+    r"cuda-drivers(-\d+)?|nvidia-kernel-dkms|nvidia-(driver|dkms|headless)-\d+(-server)?"
+)
+_NVSWITCH_FROM = 8
+"""GPUs of an SXM baseboard with NVSwitch; eight V100 are joined without one."""
+
+
+class Modules(StrEnum):
+    """The two kinds of NVIDIA's kernel modules."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+def modules_for(model: str | None) -> set[Modules]:
+    """Return which kernel modules drive a GPU model."""
+    if model and _CLOSED_ONLY.match(model):
+        return {Modules.CLOSED}
+    return {Modules.OPEN} if model and _OPEN_ONLY.match(model) else {Modules.OPEN, Modules.CLOSED}
+
+
+def modules_in(package: str) -> Modules | None:
+    """Return which kernel modules a package brings, if it is one that does."""
+    if _OPEN_PACKAGES.fullmatch(package):
+        return Modules.OPEN
+    return Modules.CLOSED if _CLOSED_PACKAGES.fullmatch(package) else None
+
+
+def has_nvswitch(gpus: "Gpus") -> bool:
+    """Whether the GPUs of a node reach each other over NVSwitch, which needs Fabric Manager."""
+    link = gpus.link or ""
+    joined = link.startswith("nvlink") and link not in {"nvlink-bridge", "nvlink1", "nvlink2"}
+    return gpus.count >= _NVSWITCH_FROM and joined
 
 
 class AptRepository(Settings):
@@ -22,7 +67,8 @@ class Nvidia(Settings):
     driver_version: DriverVersion = Field(description="What nvidia-smi shows: 580.159.04.")
     packages: dict[SettingName, PackageVersion] = Field(
         min_length=1,
-        description="Package → exact version: nvidia-open or cuda-drivers, container toolkit.",
+        description="Package → exact version: nvidia-open or cuda-drivers, container toolkit. With"
+        " both kinds of kernel modules, each node gets that which its GPUs need.",
     )
     repository: AptRepository | None = Field(
         default=None, description="Where they come from; the distribution if not given."
@@ -30,6 +76,11 @@ class Nvidia(Settings):
     fabric_manager: PackageVersion | None = Field(
         default=None,
         description="Version of Fabric Manager's package, for hosts of eight GPUs with NVSwitch.",
+    )
+    fabric_manager_package: SettingName | None = Field(
+        default=None,
+        description="Its package, where the repository calls it otherwise than NVIDIA's for Ubuntu:"
+        " nvidia-fabricmanager-580, and nvidia-fabricmanager from 590 on.",
     )
     power_limit_w: Whole | None = Field(
         default=None, ge=50, le=2000, description="Power limit of each GPU, in watts."
@@ -40,3 +91,17 @@ class Nvidia(Settings):
     allow_downgrade: Flag = Field(
         default=False, description="A newer driver than declared is replaced, not refused."
     )
+
+    def modules(self) -> set[Modules]:
+        """Return the kinds of kernel modules among the packages."""
+        return {kind for name in self.packages if (kind := modules_in(name))}
+
+    def packages_for(self, model: str | None) -> dict[str, str]:
+        """Return the packages for a GPU model: one kind of modules, the open ones if they fit."""
+        fitting = modules_for(model) & self.modules()
+        kept = Modules.OPEN if Modules.OPEN in fitting else Modules.CLOSED
+        return {
+            name: version
+            for name, version in self.packages.items()
+            if modules_in(name) in (None, kept)
+        }

@@ -9,8 +9,8 @@ from pyinfra_deploys.model import Settings
 INTERCONNECT_TOOLS = ["ethtool", "fping", "iftop", "iperf3", "mtr-tiny"]
 """For whoever looks for a slow or lossy link; `commission` measures with iperf3."""
 
-RDMA_TOOL = "perftest"
-"""`ib_write_bw`, where the fabric has RDMA."""
+RDMA_PACKAGES = ["perftest", "rdma-core"]
+"""`ib_write_bw`, and what loads the modules of RDMA at boot, where the fabric has it."""
 
 PACKAGES = ["ca-certificates", "iproute2", "iputils-ping", *INTERCONNECT_TOOLS]
 

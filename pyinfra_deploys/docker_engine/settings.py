@@ -21,6 +21,10 @@ class DockerEngineSettings(Settings):
     log_max_files: int = Field(default=3, ge=1)
     live_restore: bool = True
     nvidia_runtime: bool = Field(default=False, description="the NVIDIA container runtime")
+    expects_toolkit: bool = Field(
+        default=False,
+        description="no deploy installs NVIDIA's container toolkit: it has to be there",
+    )
 
     @model_validator(mode="after")
     def _trust_needs_both(self) -> Self:

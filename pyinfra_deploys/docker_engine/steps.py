@@ -5,9 +5,11 @@ from functools import partial
 
 from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import OperationError
+from pyinfra.context import host
 
 from pyinfra_deploys.docker_engine.settings import DockerEngineSettings
 from pyinfra_deploys.operations.change import changed
+from pyinfra_deploys.operations.facts import Programs
 from pyinfra_deploys.operations.files import edit_file, write_file
 from pyinfra_deploys.operations.packages import install_packages
 from pyinfra_deploys.operations.service import run_service
@@ -17,6 +19,8 @@ DAEMON = "/etc/docker/daemon.json"
 UNIT = "docker.service"
 OTHER_ENGINES = ["docker-ce", "moby-engine"]
 """Docker Engine under the names that docker.com and Microsoft give its package."""
+TOOLKIT = "nvidia-container-runtime-hook"
+"""What Docker looks for when it starts: without it there is no such device as a GPU."""
 _LOGS = "json-file"
 
 
@@ -50,8 +54,19 @@ def daemon_json(present: str, settings: DockerEngineSettings) -> str:
     return present if content == kept else json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
+def expect_toolkit() -> None:
+    """Raise OperationError where Docker couldn't give a GPU to any container."""
+    if not host.get_fact(Programs, names=[TOOLKIT]):
+        raise OperationError(
+            f"{TOOLKIT} isn't there, by which Docker gives GPUs to containers: add "
+            "nvidia-container-toolkit to nvidia.packages, or install it on the host"
+        )
+
+
 @deploy("docker_engine")
 def docker_engine(settings: DockerEngineSettings) -> None:
+    if settings.expects_toolkit:
+        expect_toolkit()
     # Configuration first: an engine that is installed after it starts with it.
     daemon = edit_file(
         name="Docker's configuration",

@@ -26,6 +26,11 @@ class Roce(Settings):
     )
 
     @property
+    def dscp(self) -> int:
+        """The upper six bits of IP's byte."""
+        return self.traffic_class >> 2
+
+    @property
     def pfc(self) -> str:
         """The priorities without drops, as mlnx_qos takes them: 0,0,0,1,0,0,0,0."""
         on = self.mode == "lossless"

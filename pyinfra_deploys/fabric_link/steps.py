@@ -6,7 +6,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.operation import OperationMeta
 from pyinfra.context import host
 
-from pyinfra_deploys.fabric_link.settings import FabricLinkSettings
+from pyinfra_deploys.fabric_link.settings import FabricLinkSettings, Infiniband
 from pyinfra_deploys.operations.card import name_card
 from pyinfra_deploys.operations.change import changed
 from pyinfra_deploys.operations.files import edit_file, write_file
@@ -14,8 +14,9 @@ from pyinfra_deploys.operations.holders import (
     UNMANAGED,
     Holders,
     InterfaceHolders,
-    expect_no_master,
+    expect_own_interface,
 )
+from pyinfra_deploys.operations.ipoib import set_ipoib_mode
 from pyinfra_deploys.operations.link import apply_link
 from pyinfra_deploys.operations.marks import without_interface
 from pyinfra_deploys.operations.packages import install_packages
@@ -30,6 +31,10 @@ DECLARED = f"{host_folders.METRICS}/fabric.prom"
 """Among the host's metrics: monitoring compares with it, and pings by it."""
 LINK = "/etc/systemd/network/05-rackform-fabric.link"
 ROCE, IPOIB = "rackform-roce.service", "rackform-ipoib.service"
+IPOIB_SCRIPT = "/etc/rackform/ipoib.sh"
+CNP_DSCP = 48
+SMALL_DATAGRAM_BYTES = 2044
+"""What a subnet manager's default of 2048 bytes a packet leaves for a datagram."""
 
 
 @deploy("fabric_link")
@@ -37,9 +42,10 @@ def fabric_link(settings: FabricLinkSettings) -> None:
     if settings.pci or settings.mac:
         _card(settings)
     if settings.infiniband:
-        _infiniband(settings)
+        _infiniband(settings, settings.infiniband)
     holders = host.get_fact(InterfaceHolders, interface=settings.interface) or Holders()
-    expect_no_master(settings.interface, holders)
+    later = bool(settings.pci or settings.mac or settings.infiniband)
+    expect_own_interface(settings.interface, holders, comes_later=later)
     taken = _take_over(settings.interface, holders)
     manners = write_file(
         name="systemd-networkd leaves foreign routes alone",
@@ -125,18 +131,44 @@ def _unit(settings: FabricLinkSettings, unit: str) -> OperationMeta:
     )
 
 
-def _infiniband(settings: FabricLinkSettings) -> None:
-    manager = ["opensm"] if settings.infiniband and settings.infiniband.opensm else []
+def _infiniband(settings: FabricLinkSettings, infiniband: Infiniband) -> None:
+    manager = ["opensm"] if infiniband.opensm else []
     install_packages(name="InfiniBand's packages", packages=["infiniband-diags", *manager])
     write_file(
         name="IP over InfiniBand at boot",
         path="/etc/modules-load.d/rackform-infiniband.conf",
         content="ib_ipoib\nib_umad\n",
     )
+    script = write_file(
+        name="IP over InfiniBand's settings",
+        path=IPOIB_SCRIPT,
+        content=render("fabric_link", "ipoib.sh.j2", settings),
+        mode="755",
+    )
+    set_ipoib_mode(
+        name=f"{settings.interface} as {infiniband.mode}",
+        interface=settings.interface,
+        mode=infiniband.mode,
+        script=IPOIB_SCRIPT,
+    )
     unit = _unit(settings, IPOIB)
-    run_service(name="IP over InfiniBand", unit=IPOIB, restart_if=changed(unit))
+    run_service(name="IP over InfiniBand", unit=IPOIB, restart_if=changed(script, unit))
     if manager:
-        run_service(name="The subnet's manager", unit="opensm.service")
+        _subnet_manager(settings, infiniband)
+
+
+def _subnet_manager(settings: FabricLinkSettings, infiniband: Infiniband) -> None:
+    partitions: list[OperationMeta] = []
+    if infiniband.mode == "datagram" and settings.mtu_bytes > SMALL_DATAGRAM_BYTES:
+        partitions.append(
+            write_file(
+                name="The subnet's MTU",
+                path="/etc/opensm/partitions.conf",
+                content=render("fabric_link", "partitions.conf.j2", settings),
+                reader="opensm.service",
+            )
+        )
+    run_service(name="The subnet's manager", unit="opensm.service", restart_if=changed(*partitions))
 
 
 def _roce(settings: FabricLinkSettings) -> None:
@@ -144,7 +176,7 @@ def _roce(settings: FabricLinkSettings) -> None:
     script = write_file(
         name="RoCE's settings",
         path="/etc/rackform/roce.sh",
-        content=render("fabric_link", "roce.sh.j2", settings),
+        content=render("fabric_link", "roce.sh.j2", settings, cnp_dscp=CNP_DSCP),
         mode="755",
         sysctls=["net.ipv4.tcp_ecn"],
     )

@@ -11,7 +11,9 @@ from pyinfra_deploys.templating import render
 
 @deploy("nccl_env")
 def nccl_env(settings: NcclEnvSettings) -> None:
-    near = host.get_fact(NearestRdma) if settings.ib_hca == [NEAREST] else []
+    near: list[str] | None = []
+    if settings.ib_hca == [NEAREST]:
+        near = host.get_fact(NearestRdma, interface=settings.socket_interface)
     devices = {"ib_hca": chosen(settings.ib_hca, near or [])}
     write_file(
         name="NCCL on this host",

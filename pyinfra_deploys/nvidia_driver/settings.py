@@ -1,6 +1,6 @@
 """NVIDIA's driver at an exact version, held; what belongs to it; power limits that stay."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -10,30 +10,11 @@ Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]*$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9][A-Za-z0-9.+:~-]*$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\n\r]*$")]
 
-OLD_GENERATIONS = (
-    "gtx-",
-    "v100",
-    "p100",
-    "p40",
-    "p4",
-    "titan-v",
-    "titan-x",
-    "quadro-p",
-    "m40",
-    "m60",
-)
-"""GPUs before Turing: NVIDIA's open kernel modules don't know them (driver README, "Open Linux
-Kernel Modules")."""
+UNBRANCHED_FROM = 590
+"""The first branch whose packages don't bear its number (driver installation guide, "Recent
+Updates")."""
 SYSTEM = "{system}"
 """In a repository's address: the host's system as NVIDIA writes it, debian12 or ubuntu2404."""
-NVSWITCH_HOSTS_FROM = 8
-"""GPUs of an SXM baseboard with NVSwitch."""
-
-
-def kernel_modules(models: list[str]) -> Literal["open", "closed"]:
-    """Return which kernel modules a host's GPUs need; newer than Ada work with open ones only."""
-    old = any(model.startswith(OLD_GENERATIONS) for model in models)
-    return "closed" if old else "open"
 
 
 class Repository(Settings):
@@ -63,6 +44,9 @@ class NvidiaDriverSettings(Settings):
     fabric_manager: Version | None = Field(
         default=None, description="with NVSwitch only: the driver's own version, as a package"
     )
+    fabric_manager_package: Package | None = Field(
+        default=None, description="its package, where the repository calls it otherwise"
+    )
     peermem: bool = Field(default=False, description="GPUDirect RDMA's module nvidia-peermem")
     cdi: bool = Field(default=True, description="/etc/cdi/nvidia.yaml for containers")
 
@@ -77,11 +61,23 @@ class NvidiaDriverSettings(Settings):
         return self
 
     @property
-    def fabric_manager_package(self) -> str:
-        return f"nvidia-fabricmanager-{self.driver_version.partition('.')[0]}"
+    def fabric_manager_name(self) -> str:
+        """The package: NVIDIA's repository has the branch in its name before 590 alone."""
+        branch = self.driver_version.partition(".")[0]
+        suffix = f"-{branch}" if int(branch) < UNBRANCHED_FROM else ""
+        return self.fabric_manager_package or f"nvidia-fabricmanager{suffix}"
 
     @property
     def exact(self) -> dict[str, str]:
         """Every package with its version."""
-        manager = {self.fabric_manager_package: self.fabric_manager} if self.fabric_manager else {}
+        manager = {self.fabric_manager_name: self.fabric_manager} if self.fabric_manager else {}
         return {**self.packages, **manager}
+
+    @property
+    def pinned_versions(self) -> list[str]:
+        """What apt may choose from, as its preferences have it.
+
+        NVIDIA's packages ask for others of at least their own version, or of exactly it: apt takes
+        the newest of the repository, which mixes drivers in one case and can't be in the other.
+        """
+        return sorted({f"{self.driver_version}-*", *self.exact.values()})

@@ -15,12 +15,14 @@ from pyinfra_deploys.operations.driver import (
 )
 from pyinfra_deploys.operations.exact_packages import install_exact
 from pyinfra_deploys.operations.files import write_file
+from pyinfra_deploys.operations.kernel_headers import install_kernel_headers
 from pyinfra_deploys.operations.service import run_service
 from pyinfra_deploys.operations.systems import this_system
 from pyinfra_deploys.templating import render
 
 KEY = "/etc/apt/keyrings/rackform-nvidia.asc"
 SOURCE = "/etc/apt/sources.list.d/rackform-nvidia.sources"
+PREFERENCES = "/etc/apt/preferences.d/rackform-nvidia.pref"
 UNIT = "rackform-gpu.service"
 
 
@@ -35,18 +37,21 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
         reader=BOOT_IMAGE,
     )
     refresh_initramfs(name="nouveau is out of the boot image", refresh_if=changed(nouveau))
+    if not settings.signed_modules:
+        install_kernel_headers(name="Headers of the kernel, for the driver's modules")
+    write_file(
+        name="Versions of what NVIDIA's packages bring along",
+        path=PREFERENCES,
+        content=render(
+            "nvidia_driver", "nvidia.pref.j2", settings, versions=settings.pinned_versions
+        ),
+    )
     packages = install_exact(
         name="NVIDIA's packages",
         packages=settings.exact,
         allow_downgrade=settings.allow_downgrade,
         refresh_if=changed(*source),
     )
-    if settings.peermem:
-        write_file(
-            name="GPUDirect RDMA at boot",
-            path="/etc/modules-load.d/rackform-peermem.conf",
-            content="nvidia-peermem\n",
-        )
     unit = write_file(
         name="Power limit and persistence at boot",
         path=f"/etc/systemd/system/{UNIT}",

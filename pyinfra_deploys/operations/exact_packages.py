@@ -82,19 +82,20 @@ class HeldPackages(FactBase[set[str]]):
 def of_other_branches(packages: Mapping[str, str], held: set[str]) -> dict[str, str]:
     """Return held package → the declared version of the one that takes its place.
 
-    nvidia-fabricmanager-570 gives way to nvidia-fabricmanager-580: they can't both be installed,
-    and apt would rather fail than remove one that is held.
+    nvidia-fabricmanager-570 gives way to nvidia-fabricmanager-580, and that to the later one
+    without a number: they can't both be installed, and apt would rather fail than remove one that
+    is held.
     """
-    branches = {_without_digits(name): version for name, version in packages.items()}
+    branches = {_without_branch(name): version for name, version in packages.items()}
     return {
-        name: branches[_without_digits(name)]
+        name: branches[_without_branch(name)]
         for name in sorted(held - packages.keys())
-        if _without_digits(name) in branches
+        if _without_branch(name) in branches
     }
 
 
-def _without_digits(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
+def _without_branch(name: str) -> str:
+    return re.sub(r"-\d+(?=-|$)", "", name)
 
 
 @operation()

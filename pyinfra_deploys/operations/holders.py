@@ -18,6 +18,10 @@ class Holders:
     network_manager: bool = False
     member_of: str | None = None
     """The bond or bridge that it is a part of."""
+    carries: tuple[str, ...] = ()
+    """VLANs and others that lie upon it."""
+    instead: tuple[str, ...] | None = None
+    """The interfaces that there are, where there is none of that name."""
 
 
 class InterfaceHolders(FactBase[Holders]):
@@ -38,7 +42,10 @@ class InterfaceHolders(FactBase[Holders]):
             "for f in /etc/network/interfaces /etc/network/interfaces.d/*; do"
             f' grep -qsE {stanza} "$f" && echo "ifupdown $f"; done;'
             f" nmcli -t -f DEVICE,STATE device 2>/dev/null | grep -qE {managed} && echo nm;"
-            f" m=$(readlink /sys/class/net/{interface}/master) && echo member $(basename $m); true"
+            f" m=$(readlink /sys/class/net/{interface}/master) && echo member $(basename $m);"
+            f" for u in /sys/class/net/{interface}/upper_*; do"
+            ' [ -e "$u" ] && [ ! "$u" -ef "${u%/*}/master" ] && echo carries ${u##*/upper_}; done;'
+            f" [ -e /sys/class/net/{interface} ] || echo instead $(ls /sys/class/net); true"
         )
 
     @staticmethod
@@ -53,13 +60,30 @@ class InterfaceHolders(FactBase[Holders]):
             ifupdown=tuple(row[1] for row in rows if row[0] == "ifupdown"),
             network_manager=["nm"] in rows,
             member_of=next((row[1] for row in rows if row[0] == "member"), None),
+            carries=tuple(row[1] for row in rows if row[0] == "carries"),
+            instead=next((tuple(row[1:]) for row in rows if row[0] == "instead"), None),
         )
 
 
-def expect_no_master(interface: str, found: Holders) -> None:
-    """Raise OperationError where the interface has no addresses of its own to be set."""
+def expect_own_interface(interface: str, found: Holders, *, comes_later: bool = False) -> None:
+    """Raise OperationError where the interface isn't there, or isn't the fabric's alone.
+
+    One that `comes_later` is made or named by the deploy itself.
+    """
+    if found.instead is not None and not comes_later:
+        others = ", ".join(name for name in found.instead if name != "lo") or "none"
+        raise OperationError(
+            f"there is no interface {interface} (there are {others}): correct the node's "
+            "interface, or give the card that shall have that name by pci or mac"
+        )
     if found.member_of:
         raise OperationError(
             f"{interface} is a part of {found.member_of}, which would lose it: declare "
             f"{found.member_of} as the node's interface, or take {interface} out of it"
+        )
+    if found.carries:
+        upon = ", ".join(found.carries)
+        raise OperationError(
+            f"{interface} carries {upon}, which would be lost with what sets {interface} up now: "
+            f"the fabric needs an interface of its own; move {upon}, or declare another card"
         )

@@ -7,14 +7,29 @@ from typing_extensions import override
 from discover.gpus import nearest_rdma, topology
 
 NEAREST = "nearest"
+_OTHERS = "not-of-the-fabric"
 
 
 class NearestRdma(FactBase[list[str]]):
-    """The devices' names, in order; empty without GPUs, NICs or a driver."""
+    """The devices' names, in order; empty without GPUs, NICs or a driver.
+
+    An Ethernet card that has the default route, or no address, isn't the fabric's: NCCL would send
+    its data over the management network, or wait for a port that nothing answers.
+    """
 
     @override
-    def command(self) -> str:
-        return "nvidia-smi topo -m 2>/dev/null || true"
+    def command(self, interface: str) -> str:
+        return (
+            "nvidia-smi topo -m 2>/dev/null;"
+            " m=$(ip -4 route show default 2>/dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p');"
+            " for d in /sys/class/infiniband/*; do"
+            " grep -qs InfiniBand $d/ports/*/link_layer && continue;"
+            " n=$(ls $d/device/net 2>/dev/null | head -n 1);"
+            f' [ "$n" = {interface} ] && continue;'
+            ' if ! echo "$m" | grep -qxF "$n" &&'
+            ' ip -4 -o addr show dev "$n" scope global 2>/dev/null | grep -q .; then continue; fi;'
+            f' echo "{_OTHERS} $(basename $d)"; done; true'
+        )
 
     @staticmethod
     @override
@@ -23,7 +38,9 @@ class NearestRdma(FactBase[list[str]]):
 
     @override
     def process(self, output: list[str]) -> list[str]:
-        return nearest_rdma(topology("\n".join(output)))
+        rows = [line.split() for line in output]
+        others = {row[1] for row in rows if len(row) > 1 and row[0] == _OTHERS}
+        return nearest_rdma(topology("\n".join(output)), without=others)
 
 
 def chosen(declared: list[str], near: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What RoCE's settings need on a host: the card's RDMA device, and the vendor's tools."""
+"""What RoCE's settings need on a host: the card's RDMA device, and a tool for its priorities."""
 
 from collections.abc import Generator
 
@@ -9,7 +9,8 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 from typing_extensions import override
 
-TOOLS = ("mlnx_qos", "cma_roce_tos")
+TOOLS = ("mlnx_qos", "dcb")
+"""NVIDIA's, where its own driver is, and iproute2's, which speaks to the kernel's: one suffices."""
 
 
 class RoceParts(FactBase[set[str]]):
@@ -47,11 +48,10 @@ def expect_roce_tools(interface: str) -> Generator[StringCommand, None, None]:
             f"{interface} has no RDMA device: load its driver (mlx5_ib; 'rdma link' shows it), or "
             "set fabric.link.rdma to none"
         )
-    missing = [tool for tool in TOOLS if tool not in found]
-    if missing:
+    if not found & set(TOOLS):
         raise OperationError(
-            f"{' and '.join(missing)} not found, by which RoCE is set up: install mlnx-tools from "
-            "NVIDIA's DOCA repository (doca-ofed), or set fabric.link.rdma to none"
+            f"neither {' nor '.join(TOOLS)} is found, by which RoCE is set up: install iproute2, "
+            "or mlnx-tools from NVIDIA's DOCA repository, or set fabric.link.rdma to none"
         )
     host.noop("RoCE's tools are there")
     yield from ()

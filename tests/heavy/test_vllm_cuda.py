@@ -18,7 +18,8 @@ IMPORTS = """
 import importlib.metadata, ctypes, torch, vllm, ray.serve.llm
 assert torch.version.cuda and torch.backends.cudnn.is_available() is not None
 assert importlib.metadata.version("vllm") == "0.29.0"
-for name in ("libcudart.so.13", "libcublas.so.13", "libnccl.so.2", "libcudnn.so.9"):
+for name in ("libcudart.so.13", "libcublas.so.13", "libnccl.so.2", "libcudnn.so.9",
+             "libibverbs.so.1", "libmlx5.so.1"):
     ctypes.CDLL(name)
 """
 

@@ -3,6 +3,7 @@
 import ast
 import json
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,35 @@ def test_metrics_that_cannot_be_left_are_told_and_stop_nothing(
     (told,) = work._publish("lab", site, "rackform_nccl_busbw_gb_s 8\n")
     assert told.endswith("what was measured before: head: unable to connect")
     assert list(work._publish("lab", load_site(example()), "x 1\n")) == []
+
+
+def test_the_nearest_devices_are_measured_by_the_names_that_nccl_was_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a device the ranks would go over TCP, and be judged as if by RDMA."""
+    devices = {"nodes.w1.rdma_devices": ["nearest"], "nodes.w2.rdma_devices": ["mlx5_3:1"]}
+    site = load_site(real({"fabric.link": {"rdma": "roce"}, **devices}))
+    conf = tmp_path / "nccl.conf"
+    conf.write_text("NCCL_SOCKET_IFNAME==ens1\nNCCL_IB_HCA==mlx5_1,mlx5_2\n")
+
+    def asked(_: Connection, command: str) -> ssh.Completed:
+        done = subprocess.run(
+            ["sh", "-c", command.replace("/etc/nccl.conf", str(conf))],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ssh.Completed(done.returncode, done.stdout, done.stderr)
+
+    monkeypatch.setattr(ssh, "run", asked)
+    monkeypatch.setattr(
+        work,
+        "machine",
+        lambda _, name: Connection(
+            name=name, address="a", private_key_file=Path("/k"), host_key="ssh-ed25519 A"
+        ),
+    )
+    assert work._end("s", site, "w1").rdma_device == "mlx5_1"
+    assert work._end("s", site, "w2").rdma_device == "mlx5_3"
+    conf.unlink()
+    assert work._end("s", site, "w1").rdma_device is None

@@ -150,6 +150,22 @@ def test_every_worker_brings_its_gpus_and_the_head_brings_none(lab: Engine) -> N
         assert "--num-gpus=2" in lab.inputs(f"ray-{worker}")["command"]
 
 
+def test_ranks_on_real_hosts_have_the_cards_that_the_gate_tried(lab: Engine) -> None:
+    real = declared(changed("homelab-4x2", "frontends", {}))
+    tried = json.loads(real.inputs("nccl-gate-run")["stdin"])["nodes"]
+    containers = {"n1": "ray-head", **{name: f"ray-{name}" for name in ("n2", "n3", "n4")}}
+    for name, container in containers.items():
+        assert tried[name]["rdma"]
+        assert real.inputs(container)["devices"] == ["/dev/infiniband"]
+    other = changed("homelab-4x2", "frontends", {})
+    other["nodes"]["n2"]["rdma_devices"] = ["mlx5_1"]
+    moved = declared(other)
+    # the file that NCCL reads is mounted: a container that goes on would have the former one
+    assert moved.inputs("ray-n2")["environment"] != real.inputs("ray-n2")["environment"]
+    assert moved.inputs("ray-n3")["environment"] == real.inputs("ray-n3")["environment"]
+    assert not any(lab.inputs(name).get("devices") for name in ("ray-head", "ray-w1", "ray-w2"))
+
+
 def test_no_command_line_and_no_environment_holds_a_secret(lab: Engine) -> None:
     for name, container in lab.of_type("Container").items():
         shown = str(container["command"]) + str(container.get("environment"))

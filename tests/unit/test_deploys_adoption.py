@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from pyinfra.api.exceptions import OperationError
@@ -13,7 +14,7 @@ from pyinfra_deploys.operations.holders import (
     UNMANAGED,
     Holders,
     InterfaceHolders,
-    expect_no_master,
+    expect_own_interface,
 )
 from pyinfra_deploys.operations.link import apply_link
 from pyinfra_deploys.operations.marks import unmarked, without_interface
@@ -74,6 +75,8 @@ def test_a_stanza_of_interfaces_is_put_out_of_force_and_comes_back_letter_by_let
         (["ifupdown /etc/network/interfaces"], Holders(ifupdown=("/etc/network/interfaces",))),
         (["nm"], Holders(network_manager=True)),
         (["member bond0"], Holders(member_of="bond0")),
+        (["carries fab0.10", "carries br1"], Holders(carries=("fab0.10", "br1"))),
+        (["instead eno1 lo"], Holders(instead=("eno1", "lo"))),
     ],
 )
 def test_who_holds_an_interface_is_read(lines: list[str], expected: Holders) -> None:
@@ -101,8 +104,36 @@ def test_only_a_stanza_in_force_counts(text: str, *, found: bool) -> None:
 
 def test_a_part_of_a_bond_is_refused_with_the_remedy() -> None:
     with pytest.raises(OperationError, match=r"fab0 is a part of bond0.*declare bond0"):
-        expect_no_master("fab0", Holders(member_of="bond0"))
-    expect_no_master("fab0", Holders(network_manager=True))
+        expect_own_interface("fab0", Holders(member_of="bond0"))
+    expect_own_interface("fab0", Holders(network_manager=True))
+
+
+def test_an_interface_that_carries_others_or_is_not_there_is_refused_with_the_remedy() -> None:
+    with pytest.raises(OperationError, match=r"fab0 carries fab0\.10, which would be lost"):
+        expect_own_interface("fab0", Holders(carries=("fab0.10",)))
+    with pytest.raises(OperationError, match=r"no interface fab0 \(there are eno1, ens1f0np0\)"):
+        expect_own_interface("fab0", Holders(instead=("eno1", "ens1f0np0", "lo")))
+    expect_own_interface("fab0", Holders(instead=("ens1f0np0", "lo")), comes_later=True)
+
+
+def test_what_lies_upon_an_interface_is_told_apart_from_what_it_is_a_part_of(
+    tmp_path: Path,
+) -> None:
+    for name in ("ens1", "ens1.10", "br0", "lo"):
+        (tmp_path / name).mkdir()
+    for upper in ("upper_ens1.10", "upper_br0"):
+        (tmp_path / "ens1" / upper).symlink_to(tmp_path / upper.removeprefix("upper_"))
+    (tmp_path / "ens1" / "master").symlink_to(tmp_path / "br0")
+
+    def found(interface: str) -> Holders:
+        script = InterfaceHolders().command(interface=interface)
+        script = script.replace("/sys/class/net", str(tmp_path))
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+        return InterfaceHolders().process(done.stdout.splitlines())
+
+    assert (found("ens1").member_of, found("ens1").carries) == ("br0", ("ens1.10",))
+    assert found("ens1").instead is None
+    assert found("fab0").instead == ("br0", "ens1", "ens1.10", "lo")
 
 
 def test_our_files_come_before_those_of_netplan() -> None:

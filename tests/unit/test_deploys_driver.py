@@ -14,7 +14,6 @@ from pyinfra.context import ctx_host
 
 from components.hardware import nvidia_driver, real_link
 from pyinfra_deploys import registry
-from pyinfra_deploys.nvidia_driver.settings import kernel_modules
 from pyinfra_deploys.operations.driver import (
     DriverField,
     Field,
@@ -30,6 +29,7 @@ from pyinfra_deploys.operations.exact_packages import (
     Versioned,
     Versions,
     install_exact,
+    of_other_branches,
 )
 from pyinfra_deploys.operations.facts import Unit, UnitState
 from pyinfra_deploys.operations.packages import INSTALL, REPAIR
@@ -274,6 +274,19 @@ def test_the_unit_sets_the_power_limit_at_each_boot() -> None:
     )
 
 
+def test_the_unit_loads_what_udev_has_not_loaded_yet_and_peermem_where_a_card_takes_it() -> None:
+    plain = render(
+        "nvidia_driver", "rackform-gpu.service.j2", registry.settings("nvidia_driver", DRIVER)
+    )
+    # a condition of the unit itself would be asked before the driver is there, and skip the limit
+    assert "Condition" not in plain.replace("ExecCondition=", "")
+    assert "modprobe -q nvidia; test -e /proc/driver/nvidia/version" in plain
+    assert "peermem" not in plain
+    settings = registry.settings("nvidia_driver", {**DRIVER, "peermem": True})
+    text = render("nvidia_driver", "rackform-gpu.service.j2", settings)
+    assert "ExecStart=-/bin/sh -c 'modprobe -q nvidia-peermem'" in text
+
+
 def test_the_repository_s_file_names_its_key() -> None:
     repository: dict[str, JsonValue] = {"uri": "https://example.org/debian12", "signing_key": "x"}
     settings = registry.settings("nvidia_driver", {**DRIVER, "repository": repository})
@@ -294,19 +307,19 @@ def test_fabric_manager_has_the_driver_s_version_or_is_refused() -> None:
         registry.settings("nvidia_driver", {**DRIVER, "fabric_manager": "570.1-1"})
 
 
-@pytest.mark.parametrize(
-    ("models", "modules"),
-    [
-        (["rtx-4090"], "open"),
-        (["h200"], "open"),
-        (["rtx-5090"], "open"),
-        (["v100-sxm2-16gb"], "closed"),
-        (["gtx-1080-ti"], "closed"),
-        ([], "open"),
-    ],
-)
-def test_old_gpus_need_the_closed_modules(models: list[str], modules: str) -> None:
-    assert kernel_modules(models) == modules
+def test_later_branches_have_no_number_in_their_packages_names() -> None:
+    later = {**DRIVER, "driver_version": "590.48.01", "fabric_manager": "590.48.01-1"}
+    settings: Any = registry.settings("nvidia_driver", later)
+    assert settings.exact["nvidia-fabricmanager"] == "590.48.01-1"
+    held = {"nvidia-fabricmanager-580", "nvidia-driver-580-open", "libnvidia-container1"}
+    declared = {"nvidia-fabricmanager": "590.48.01-1", "nvidia-driver-open": "590.48.01-1"}
+    assert of_other_branches(declared, held) == {
+        "nvidia-driver-580-open": "590.48.01-1",
+        "nvidia-fabricmanager-580": "590.48.01-1",
+    }
+    named = {**later, "fabric_manager_package": "nvidia-fabricmanager-590"}
+    distribution: Any = registry.settings("nvidia_driver", named)
+    assert distribution.exact["nvidia-fabricmanager-590"] == "590.48.01-1"
 
 
 NVIDIA = {"driver_version": "580.159.04", "packages": {"nvidia-open": "580.159.04-1"}}

@@ -162,7 +162,7 @@ def test_a_machine_without_a_shell_is_told(tmp_path: Path) -> None:
 
 
 def test_the_whole_command_writes_a_stack_and_will_not_overwrite_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(work, "ask_all", lambda _: [a_machine()])
     monkeypatch.setattr(work, "shown", lambda address, _: HostKey(address, KEY))
@@ -170,6 +170,9 @@ def test_the_whole_command_writes_a_stack_and_will_not_overwrite_it(
     path, key = tmp_path / "stack.yaml", tmp_path / "id"
     options = replace(asked(path), key=key, accept_all=True)
     report = work.discover(options)
+    # a preview finds no stack that wasn't made
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"'pulumi stack select --create {options.name}' and 'pulumi preview" in said
     assert path.read_text() == report.stack_file
     assert json.loads(report.model_dump_json())["host_keys"] == {"192.168.20.11": KEY}
     with pytest.raises(InputError, match="overwrite by --force"):

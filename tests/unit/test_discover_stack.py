@@ -304,7 +304,7 @@ def test_a_machine_without_gpus_is_the_head_and_a_second_one_is_left_out() -> No
     found = site(stack_file([a_machine(), second(**bare)], wishes()))
     assert found.head == "gpu2"
     assert found.workers == ("gpu1",)
-    with pytest.raises(InputError, match="no machine has a GPU"):
+    with pytest.raises(InputError, match="no machine has an NVIDIA GPU"):
         stack_file([second(**bare)], wishes())
     with pytest.raises(InputError, match=r"--head w9 is none of the machines"):
         stack_file([a_machine()], wishes(head="w9"))

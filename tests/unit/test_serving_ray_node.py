@@ -85,3 +85,12 @@ def test_the_twin_alone_gets_the_twins_environment() -> None:
     )
     assert ray_node.TWIN_ENVIRONMENT.keys() <= worker().environment.keys()
     assert not ray_node.TWIN_ENVIRONMENT.keys() & metal.environment.keys()
+
+
+def test_with_rdma_ranks_reach_the_hosts_cards_and_lock_memory() -> None:
+    told = NODE.model_copy(update={"rdma": "mlx5_0 NCCL_IB_TC=106"})
+    rdma = ray_node.ray_worker(told, head_address="10.78.0.11")
+    assert rdma.devices == ["/dev/infiniband"]
+    assert rdma.ulimits["memlock"] == -1
+    assert worker().devices == []
+    assert "memlock" not in worker().ulimits

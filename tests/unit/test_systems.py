@@ -15,7 +15,7 @@ from pyinfra_deploys.base import steps as base
 from pyinfra_deploys.docker_engine import steps as docker
 from pyinfra_deploys.fabric_link import steps as fabric
 from pyinfra_deploys.nvidia_driver import steps as nvidia
-from pyinfra_deploys.operations.facts import InstalledPackages, LimitBounds
+from pyinfra_deploys.operations.facts import InstalledPackages, LimitBounds, Programs
 from pyinfra_deploys.operations.holders import UNMANAGED, Holders, InterfaceHolders
 from pyinfra_deploys.operations.packages import INSTALL
 from pyinfra_deploys.operations.systems import SYSTEMS, OsRelease, system_of
@@ -90,7 +90,7 @@ class Recorder:
         names = (
             "install_packages", "install_exact", "write_file", "edit_file", "run_service",
             "set_sysctls", "apply_link", "expect_a_clear_field", "refresh_initramfs",
-            "tell_reboot", "refresh_cdi",
+            "tell_reboot", "refresh_cdi", "install_kernel_headers",
         )  # fmt: skip
         for name in names:
             if hasattr(steps, name):
@@ -129,6 +129,40 @@ def test_a_package_of_docker_that_is_named_is_taken_alone(
     seen = Recorder(monkeypatch, docker)
     run(docker, "docker_engine", {OsRelease: release(DEBIAN_13)}, package="moby")
     assert seen.of("install_packages")[0]["packages"] == ["moby"]
+
+
+def test_a_host_whose_docker_could_give_no_gpu_is_refused_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = Recorder(monkeypatch, docker)
+    facts: dict[type, object] = {OsRelease: release(DEBIAN_13), Programs: set[str]()}
+    with pytest.raises(OperationError, match=r"add nvidia-container-toolkit to nvidia\.packages"):
+        run(docker, "docker_engine", facts, expects_toolkit=True)
+    assert seen.given == []
+    run(docker, "docker_engine", {**facts, Programs: {docker.TOOLKIT}}, expects_toolkit=True)
+    assert seen.of("install_packages")
+
+
+@pytest.mark.parametrize(
+    ("packages", "expected"),
+    [
+        (None, True),
+        ({"nvidia-open": "580.159.04-1"}, True),
+        ({"nvidia-open": "580.159.04-1", "nvidia-container-toolkit": "1.18.0-1"}, False),
+    ],
+)
+def test_the_container_toolkit_has_to_be_there_where_the_site_brings_none(
+    tmp_path: Path,
+    packages: dict[str, str] | None,
+    expected: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    (key := tmp_path / "id").write_text("a key")
+    raw = changed("homelab-4x2", "ssh", {"private_key_file": str(key)})
+    if packages:
+        raw["nvidia"] = {"driver_version": "580.159.04", "packages": packages}
+    engine = declare(raw)
+    settings = engine.inputs("n2-host")["deploys"]["docker_engine"]
+    assert settings["expects_toolkit"] is expected
 
 
 def test_ubuntu_keeps_chrony_and_gets_no_second_clock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +229,8 @@ def test_hosts_of_a_mixed_site_ask_nvidia_s_repository_of_their_own_system(
     )  # fmt: skip
     (source,) = [each for each in seen.of("write_file") if each["path"] == nvidia.SOURCE]
     assert f"URIs: https://example.org/{folder}/x86_64\n" in source["content"]
+    done = [name for name, _ in seen.given]
+    assert done.index("install_kernel_headers") < done.index("install_exact")
 
 
 def test_ubuntu_s_needrestart_restarts_nothing_of_its_own_accord() -> None:
