@@ -27,6 +27,7 @@ _FOLDER = "/opt/rackform"
 _LOST, _LARGE_LOST = 0.05, 0.5
 _FULL = 0.95
 _EXPIRES_S = 14 * 86400
+_TO_MEASURE = "measured: run './rackform lock dcgm-exporter', then 'up'"
 
 
 class _Asked(BaseModel):
@@ -186,7 +187,7 @@ def _gpus(site: Site) -> Iterator[Subsystem]:
         name="GPUs",
         present=Present(expr=Gpus.temperature.expr, label="node"),
         expected=nodes,
-        silent="its GPUs tell nothing",
+        silent="its GPUs tell nothing" if _measured(site) else f"its GPUs are not {_TO_MEASURE}",
         faults=(
             _above(Gpus.temperature, limit, f"{which} is at {{value}}, above {limit} °C"),
             _above(Gpus.lowered_by_heat, 0, f"{which} is slowed down by heat"),
@@ -201,13 +202,20 @@ def _gpus(site: Site) -> Iterator[Subsystem]:
     )
 
 
+def _measured(site: Site) -> bool:
+    """Return whether the GPUs have an exporter: on real machines its image needs a lock."""
+    return site.twin or doors.runs("dcgm-exporter")
+
+
 def _circuits(site: Site) -> Iterator[Subsystem]:
     if site.power.circuits:
         yield Subsystem(
             name="Circuits",
             present=Present(expr=Power.share.expr, label="circuit"),
             expected=tuple(site.power.circuits),
-            silent="its load is not known",
+            silent="its load is not known"
+            if _measured(site)
+            else f"its load is not known, as GPUs are not {_TO_MEASURE}",
             faults=(_above(Power.share, 1, "circuit {circuit} carries {value} of what it may"),),
             facts=(_fact(Power.share, "circuit {circuit}: {value} of its continuous limit"),),
         )

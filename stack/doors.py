@@ -70,7 +70,7 @@ def fronts(site: "Site") -> Iterator[tuple[str, OpenWebUi | AnythingLlm]]:
 
 
 def runs(frontend: str) -> bool:
-    """Return whether a front-end can be run: its image has a lock in this checkout."""
+    """Return whether a front-end, or another image, can be run: it has a lock in this checkout."""
     folder = frontend.replace("_", "-")
     return (ROOT / "images" / folder / "lock.json").is_file()
 

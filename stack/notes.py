@@ -25,6 +25,16 @@ def _doors(site: "Site") -> Iterator[str]:
             "frontends.anythingllm: left out, as its image has no lock: run './rackform lock"
             " anythingllm' where docker.io is reached; the rest goes on"
         )
+    documents = site.frontends.anythingllm
+    if (
+        documents
+        and runs("anythingllm")
+        and not (documents.embeddings or site.frontends.embeddings)
+    ):
+        yield (
+            "frontends.anythingllm: without embeddings it fetches a model of its own from the"
+            " internet at its first document: set frontends.embeddings.node, and nothing is fetched"
+        )
     if not shows_ray(site):
         yield (
             f"edge.node: {site.edge_node} does not reach Ray's dashboard, which is on the head's"

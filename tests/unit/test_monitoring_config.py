@@ -152,6 +152,17 @@ def test_a_front_end_that_is_left_out_is_not_looked_for(
         assert (key.replace("_", "-") in fronts.expected) is (key in locked)
 
 
+@pytest.mark.parametrize("locked", [set(), {"dcgm-exporter"}])
+def test_the_status_page_says_what_gpus_lack_that_nothing_measures(
+    locked: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "runs", locked.__contains__)
+    site = load_site(read_stack("homelab-4x2"))
+    silent = {each.name: each.silent for each in status.subsystems(site, plan(site))}
+    for name in ("GPUs", "Circuits"):
+        assert ("./rackform lock dcgm-exporter" in silent[name]) is not bool(locked)
+
+
 def test_what_embeds_for_the_front_ends_is_looked_for_where_the_site_has_it() -> None:
     raw = read_stack("lab")
     assert isinstance(raw, dict)

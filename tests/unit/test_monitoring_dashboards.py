@@ -53,6 +53,14 @@ def test_an_mtu_is_shown_by_its_number_and_not_as_8_79_kib() -> None:
     assert unit == "suffix: bytes"
 
 
+@pytest.mark.parametrize(
+    "title", ["overview: Requests running", "pipeline: Requests in flight a stage"]
+)
+def test_a_cluster_that_nobody_asks_is_not_red(title: str) -> None:
+    steps = PANELS[title]["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])
+    assert not [step for step in steps if step["value"] is None and step["color"] == "red"]
+
+
 @pytest.mark.parametrize("name", RENDERED)
 def test_panels_lie_side_by_side_within_the_grid_and_bear_their_own_numbers(name: str) -> None:
     panels = json.loads(RENDERED[name])["panels"]

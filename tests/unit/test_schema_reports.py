@@ -108,6 +108,18 @@ def test_a_front_end_whose_image_has_no_lock_is_told_to_be_left_out() -> None:
     assert note.endswith("the rest goes on")
 
 
+def test_documents_that_nothing_of_the_site_embeds_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stack.notes.runs", lambda _: True)
+    alone = {"frontends.anythingllm.node": "head"}
+    (note,) = load_site(example(alone)).notes()
+    assert note.startswith(
+        "frontends.anythingllm: without embeddings it fetches a model of its own"
+    )
+    assert load_site(example({**alone, "frontends.embeddings.node": "head"})).notes() == ()
+
+
 def test_an_edge_that_cannot_offer_rays_dashboard_is_told() -> None:
     (note,) = load_site(example({"edge.node": "w1"})).notes()
     assert note.startswith("edge.node: w1 does not reach Ray's dashboard")
