@@ -1,5 +1,6 @@
 """Secrets in what pure code rendered: placeholders there, Pulumi secrets here."""
 
+import re
 from collections.abc import Mapping
 from typing import cast
 
@@ -10,6 +11,7 @@ from stack.errors import InputError
 from stack.schema import Site
 
 ROUTE_SECRETS = "rackform:route_secrets"
+_ADDRESS = re.compile(r"https?://[\w.-]+(:\d+)?(/[^\s\"'#«»]*)?", re.ASCII)
 
 
 def placeholder(name: str) -> str:
@@ -40,7 +42,7 @@ def of_routes(raw: object, site: Site) -> dict[str, str]:
     """Return route of monitoring → its secret in the clear, from `rackform:route_secrets`.
 
     Raises:
-        InputError: a secret is for no route, is no text, or a login has none. It is not told.
+        InputError: a secret is for no route, is no text, or one is missing. It is not told.
 
     """
     declared = site.monitoring.routes if site.monitoring else {}
@@ -68,5 +70,11 @@ def of_routes(raw: object, site: Site) -> dict[str, str]:
                 f"monitoring.routes.{route}.user = {told.user}, but a login needs its password: set"
                 f" it with pulumi config set --secret --path 'rackform:route_secrets.{route}', or"
                 " remove the user"
+            )
+        if told.kind == "webhook" and not told.url and not _ADDRESS.fullmatch(raw.get(route, "")):
+            raise InputError(
+                f"monitoring.routes.{route} has no url, so its secret is to be its whole address,"
+                " such as https://HOST/PATH?key=…, and isn't: set it with pulumi config set"
+                f" --secret --path 'rackform:route_secrets.{route}', or set url"
             )
     return dict(raw)

@@ -3,7 +3,7 @@
 An ntfy server of 2.10 or newer makes words of Alertmanager's JSON by the templates in the address.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from monitoring.place import home, operations_url
@@ -36,7 +36,8 @@ def alertmanager(site: Site, secrets: Mapping[str, str]) -> ContainerParts:
 
     Args:
         site: the site.
-        secrets: route → placeholder of its secret: an ntfy token, a mail password.
+        secrets: route → placeholder of its secret: a token, a mail password, or the address of a
+            web hook that has no other.
 
     """
     assert site.monitoring  # noqa: S101 - as above
@@ -54,20 +55,24 @@ def alertmanager(site: Site, secrets: Mapping[str, str]) -> ContainerParts:
         user=USER,
         files={
             f"{_FOLDER}/alertmanager.yml": HostFile(content=config(routes, secrets)),
-            **{_secret_file(name): HostFile(content=held) for name, held in secrets.items()},
+            **{
+                _secret_file(name): HostFile(content=held)
+                for name, held in secrets.items()
+                if not _is_address(routes[name])
+            },
         },
         mounts=[Mount(source=DATA, target="/data", read_only=False), TRUSTED],
         ready=Readiness(kind="tcp", target=address(site).split(":"), timeout_s=60),
     )
 
 
-def config(routes: Mapping[str, Route], with_secret: Collection[str]) -> str:
+def config(routes: Mapping[str, Route], secrets: Mapping[str, str]) -> str:
     """Return the configuration: every alert goes to every route.
 
     Alerts of one kind are told together, soon: a fault is told within 90 s, and its end likewise.
     A node that is lost raises several; who is told of it need not hear of its exporters too.
     """
-    receivers = [_receiver(name, route, with_secret) for name, route in routes.items()]
+    receivers = [_receiver(name, route, secrets.get(name)) for name, route in routes.items()]
     return to_yaml(
         {
             "route": {
@@ -90,17 +95,24 @@ def config(routes: Mapping[str, Route], with_secret: Collection[str]) -> str:
     )
 
 
-def _receiver(name: str, route: Route, with_secret: Collection[str]) -> Tree:
-    secret = _secret_file(name) if name in with_secret else None
+def _receiver(name: str, route: Route, secret: str | None) -> Tree:
+    if _is_address(route):
+        return {"name": name, "webhook_configs": [{"url": secret, "send_resolved": True}]}
+    file = _secret_file(name) if secret else None
     if route.kind == "email":
-        return {"name": name, "email_configs": [_email(route, secret)]}
+        return {"name": name, "email_configs": [_email(route, file)]}
     hook: Tree = {
         "url": _ntfy_url(str(route.url)) if route.kind == "ntfy" else str(route.url),
         "send_resolved": True,
     }
-    if secret:
-        hook["http_config"] = {"authorization": {"credentials_file": secret}}
+    if file:
+        hook["http_config"] = {"authorization": {"credentials_file": file}}
     return {"name": name, "webhook_configs": [hook]}
+
+
+def _is_address(route: Route) -> bool:
+    """Whether the route's secret is where it leads to: Alertmanager reads that from no file."""
+    return route.kind == "webhook" and route.url is None
 
 
 def _email(route: Route, password_file: str | None) -> Tree:

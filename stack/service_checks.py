@@ -157,8 +157,8 @@ def _alert_routes(draft: Draft) -> Iterator[SettingError]:
 
 
 def _alert_route(where: str, route: Route) -> Iterator[SettingError]:
-    needs = ("to", "smarthost") if route.kind == "email" else ("url",)
-    takes = (*needs, "sender", "user") if route.kind == "email" else needs
+    needs = {"email": ("to", "smarthost"), "ntfy": ("url",), "webhook": ()}[route.kind]
+    takes = ("to", "smarthost", "sender", "user") if route.kind == "email" else ("url",)
     for name in ("url", "to", "smarthost", "sender", "user"):
         value = getattr(route, name)
         if value is None and name in needs:

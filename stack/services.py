@@ -191,7 +191,11 @@ class Route(Settings):
     """Where alerts are sent: a web hook, an ntfy topic, or a mailbox."""
 
     kind: Literal["webhook", "ntfy", "email"] = Field(description="How alerts are sent.")
-    url: Url | None = Field(default=None, description="webhook, ntfy: where they are posted.")
+    url: Url | None = Field(
+        default=None,
+        description="webhook, ntfy: where they are posted; a web hook without one has its address"
+        " as its secret, for addresses that let in whoever knows them.",
+    )
     to: Email | None = Field(default=None, description="email: who gets them.")
     smarthost: HostPort | None = Field(
         default=None, description="email: mail server, as host:port."

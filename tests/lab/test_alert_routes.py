@@ -24,6 +24,7 @@ pytestmark = pytest.mark.root
 _HERE, _HOOK, _MAIL = "10.77.0.1", 9943, 465
 _ROUTES = {
     "chat": {"kind": "webhook", "url": f"https://{_HERE}:{_HOOK}/hooks/rack"},
+    "capability": {"kind": "webhook"},
     "phone": {"kind": "ntfy", "url": f"https://{_HERE}:{_HOOK}/topic"},
     "mail": {
         "kind": "email", "to": "ops@example.org", "smarthost": f"{_HERE}:{_MAIL}", "user": "rack",
@@ -45,15 +46,15 @@ def received(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str
     certificate, key, file = work / "tls.crt", work / "tls.key", work / "received"
     certificate.write_text(leaf.certificate, encoding="utf-8")
     key.write_text(leaf.key, encoding="utf-8")
+    secrets = {name: f"of-{name}" for name in _ROUTES}
+    secrets["capability"] = f"https://{_HERE}:{_HOOK}/capability?sig=%2Fa&b=c:d"
     digest = builder.build("monitoring", "default", store_dir(), print).digest
     addresses = [_HERE, str(site.nodes["head"].fabric_address)]
     with Bench(builder.unpack(digest, store_dir()), work, addresses) as bench:
         (bench.folder(TRUSTED.source) / "ca-certificates.crt").write_text(ca, encoding="utf-8")
         told = [_HERE, certificate, key, file, _HOOK, _MAIL]
         bench.script("receivers", RECEIVERS, *map(str, told))
-        bench.start(
-            "alertmanager", alertmanager.alertmanager(site, {n: f"of-{n}" for n in _ROUTES})
-        )
+        bench.start("alertmanager", alertmanager.alertmanager(site, secrets))
         url = f"http://{alertmanager.address(site)}{alertmanager.PATH}"
         wait_until(lambda: bool(bench.get(f"{url}/api/v2/status")), 60, bench.log())
         _raise(bench, f"{url}/api/v2/alerts")
@@ -79,6 +80,15 @@ def test_a_web_hook_gets_the_alert_and_its_token(received: list[dict[str, Any]])
     assert hook["authorization"] == "Bearer of-chat"
     (alert,) = json.loads(hook["body"])["alerts"]
     assert (alert["status"], alert["labels"]) == ("firing", _ALERT["labels"])
+
+
+def test_a_web_hook_whose_address_is_its_secret_gets_the_alert(
+    received: list[dict[str, Any]],
+) -> None:
+    (hook,) = [each for each in received if each.get("path", "").startswith("/capability")]
+    assert hook["path"] == "/capability?sig=%2Fa&b=c:d"
+    assert not hook["authorization"]
+    assert json.loads(hook["body"])["alerts"]
 
 
 def test_an_ntfy_server_is_told_how_to_make_words_of_it(received: list[dict[str, Any]]) -> None:

@@ -141,6 +141,16 @@ def test_a_login_without_its_password_is_refused() -> None:
     assert "route_secrets.mail" in str(refused.value)
 
 
+@pytest.mark.parametrize("secret", [None, "s3cret", "ftp://h/", 'https://h/"', "https://h/a b"])
+def test_a_web_hook_without_an_address_needs_one_as_its_secret(secret: str | None) -> None:
+    site, _ = lab_site(routes={"chat": {"kind": "webhook"}})
+    raw = {"chat": secret} if secret else None
+    with pytest.raises(InputError, match=r"routes\.chat has no url, .* whole address") as refused:
+        of_routes(raw, site)
+    assert "s3cret" not in str(refused.value)
+    assert of_routes({"chat": "https://h.example:8/x?sig=%2Fa&b=c:d"}, site)
+
+
 def test_a_secret_that_stands_in_the_clear_is_refused_and_not_told() -> None:
     raw = _raw("homelab-4x2", "n1")
     values = {"site": raw, "route_secrets": {"phone": "s3cret"}}

@@ -177,7 +177,7 @@ def test_what_embeds_for_the_front_ends_is_looked_for_where_the_site_has_it() ->
 
 
 def test_every_route_is_told_of_every_alert_and_of_its_end() -> None:
-    tree = yaml.safe_load(alertmanager.config(ROUTES, []))
+    tree = yaml.safe_load(alertmanager.config(ROUTES, {}))
     assert [route["receiver"] for route in tree["route"]["routes"]] == list(ROUTES)
     assert all(route["continue"] for route in tree["route"]["routes"])
     (hook,) = tree["receivers"][1]["webhook_configs"]
@@ -187,13 +187,13 @@ def test_every_route_is_told_of_every_alert_and_of_its_end() -> None:
 def test_a_route_may_have_any_name_that_the_site_takes() -> None:
     site, _ = lab_site(routes={"nobody": {"kind": "webhook", "url": "http://10.77.0.1:9900/"}})
     assert site.monitoring
-    tree = yaml.safe_load(alertmanager.config(site.monitoring.routes, []))
+    tree = yaml.safe_load(alertmanager.config(site.monitoring.routes, {}))
     names = [receiver["name"] for receiver in tree["receivers"]]
     assert len(set(names)) == len(names) == 2
 
 
 def test_ntfy_gets_words_and_no_json() -> None:
-    tree = yaml.safe_load(alertmanager.config(ROUTES, []))
+    tree = yaml.safe_load(alertmanager.config(ROUTES, {}))
     url = urlsplit(tree["receivers"][2]["webhook_configs"][0]["url"])
     asked = parse_qs(url.query)
     assert (url.netloc, url.path) == ("ntfy.example.org", "/rack")
@@ -211,7 +211,7 @@ def test_mail_asks_for_starttls_unless_tls_is_there_from_the_start(
     port: int, *, asks: bool
 ) -> None:
     mail = ROUTES["mail"].model_copy(update={"smarthost": f"mail.example.org:{port}"})
-    _, receiver = yaml.safe_load(alertmanager.config({"mail": mail}, []))["receivers"]
+    _, receiver = yaml.safe_load(alertmanager.config({"mail": mail}, {}))["receivers"]
     assert receiver["email_configs"][0]["require_tls"] is asks
 
 
@@ -230,6 +230,17 @@ def test_a_routes_secret_is_in_a_file_of_its_own_that_only_its_user_reads() -> N
         assert parts.files[path].content.startswith("«route ")
     assert "«" not in parts.files["/etc/alertmanager/alertmanager.yml"].content
     assert "«" not in " ".join([*parts.command, *parts.environment.values()])
+
+
+def test_an_address_that_is_a_secret_is_in_the_configuration_that_only_its_user_reads() -> None:
+    site, _ = lab_site(routes={"chat": {"kind": "webhook"}})
+    parts = alertmanager.alertmanager(site, {"chat": "«route chat»"})
+    ((path, file),) = parts.files.items()
+    assert path == "/etc/alertmanager/alertmanager.yml"
+    assert file.mode == 0o400
+    filled = file.content.replace("«route chat»", "https://h.example/x?sig=%2Fa&b=c:d")
+    (hook,) = yaml.safe_load(filled)["receivers"][1]["webhook_configs"]
+    assert hook == {"url": "https://h.example/x?sig=%2Fa&b=c:d", "send_resolved": True}
 
 
 def test_the_edge_is_asked_by_each_of_its_names_too_since_its_certificate_may_differ() -> None:
