@@ -1,22 +1,19 @@
 """Which wheels an environment is made of: chosen by uv, pinned to the one file that fits."""
 
-import base64
-import csv
-import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from images.builder.declaration import Python
 from images.builder.lock_model import Wheel
+from images.builder.wheel_files import settle
 from remote.errors import RackformError
 
 GLIBC_MINOR = 36
@@ -76,7 +73,22 @@ def resolve(python: Python, folder: Path, keep: Mapping[str, str]) -> list[Wheel
 
 
 def install(wheels: list[Wheel], version: str, target: Path) -> None:
-    """Unpack exactly these wheels into `target`, checked against their hashes."""
+    """Unpack exactly these wheels into `target`, checked against their hashes.
+
+    Raises:
+        RackformError: a wheel is not the locked one, or a file not what its wheel holds.
+
+    """
+    pinned: dict[str, Wheel] = {canonicalize_name(wheel.name): wheel for wheel in wheels}
+
+    def alone(package: str, folder: Path, *, cached: bool) -> None:
+        _unpack([pinned[package]], version, folder, *([] if cached else ["--no-cache"]))
+
+    _unpack(wheels, version, target)
+    settle(target, alone)
+
+
+def _unpack(wheels: Sequence[Wheel], version: str, target: Path, *options: str) -> None:
     with tempfile.TemporaryDirectory() as work:
         pins = Path(work) / "requirements.txt"
         pins.write_text(
@@ -86,42 +98,9 @@ def install(wheels: list[Wheel], version: str, target: Path) -> None:
         run_uv(
             ["pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary",
              ":all:", "--python-version", version, "--python-platform", UV_PLATFORM,
-             "--target", str(target), "--requirement", str(pins)],
+             "--target", str(target), "--requirement", str(pins), *options],
             INSTALL_TIMEOUT_S,
         )  # fmt: skip
-    _check_files(target)
-
-
-def _check_files(target: Path) -> None:
-    """Hold every file to its wheel's own record: uv checks what it downloads, not what it cached.
-
-    uv links files from its cache, where whoever edits an installed package edits them too.
-    """
-    with ThreadPoolExecutor() as pool:
-        altered = [
-            found for found in pool.map(_altered, sorted(target.glob("*.dist-info"))) if found
-        ]
-    if altered:
-        package = altered[0].partition(" ")[0]
-        raise RackformError(
-            f"{'; '.join(altered)}: not what the wheel holds, so it was altered in uv's cache. Run "
-            f"'.venv/bin/uv cache clean {package}', then this again"
-        )
-
-
-def _altered(info: Path) -> str | None:
-    """Return the first file of an installed wheel that isn't as its record has it."""
-    with (info / "RECORD").open(encoding="utf-8", newline="") as record:
-        for name, digest, _ in csv.reader(record):
-            algorithm, _, expected = digest.partition("=")
-            if algorithm != "sha256":
-                continue
-            with (info.parent / name).open("rb") as file:
-                actual = hashlib.file_digest(file, "sha256").digest()
-            if base64.urlsafe_b64encode(actual).decode().rstrip("=") != expected:
-                package, _, version = info.name.removesuffix(".dist-info").partition("-")
-                return f"{package} {version}: {name}"
-    return None
 
 
 def _preferred(keep: Mapping[str, str]) -> str:

@@ -29,18 +29,27 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def wheel(index: Path, name: str = "small", version: str = "1.0", record: bytes = CODE) -> Wheel:
-    """Make a wheel of one module; `record` is what it claims to hold."""
+def wheel(
+    index: Path,
+    name: str = "small",
+    version: str = "1.0",
+    record: bytes = CODE,
+    common: bytes | None = None,
+) -> Wheel:
+    """Make a wheel of one module; `record` is what it claims to hold, `common` is in common.py."""
     file = index / f"{name}-{version}-py3-none-any.whl"
-    digest = base64.urlsafe_b64encode(hashlib.sha256(record).digest()).decode().rstrip("=")
+    digest = _digest(record)
     info = f"{name}-{version}.dist-info"
     listing = f"{name}.py,sha256={digest},{len(record)}\n"
+    if common is not None:
+        listing += f"common.py,sha256={_digest(common)},{len(common)}\n"
     listing += "".join(f"{info}/{part},,\n" for part in ("METADATA", "WHEEL", "RECORD"))
     parts: dict[str, str | bytes] = {
         f"{name}.py": CODE,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": listing,
+        **({} if common is None else {"common.py": common}),
     }
     with zipfile.ZipFile(file, "w") as packed:
         for path, content in parts.items():
@@ -48,6 +57,10 @@ def wheel(index: Path, name: str = "small", version: str = "1.0", record: bytes 
     data = file.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
     return Wheel(name=name, version=version, file=file.name, sha256=sha256, size=len(data))
+
+
+def _digest(content: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
 
 
 def test_a_wheel_with_one_byte_altered_is_refused_by_name(index: Path, tmp_path: Path) -> None:
@@ -68,12 +81,33 @@ def test_another_wheel_under_the_same_name_is_refused_by_name(index: Path, tmp_p
 
 
 def test_a_file_altered_in_the_cache_is_refused_by_name(index: Path, tmp_path: Path) -> None:
-    locked = wheel(index, record=b"GREETING = 'another'\n")
-    with pytest.raises(
-        RackformError,
-        match=r"small 1\.0: small\.py: not .*cache clean small",
-    ):
+    locked = wheel(index)
+    wheels.install([locked], "3.11", tmp_path / "before")
+    (cached,) = (tmp_path / "cache").rglob("small.py")
+    cached.write_bytes(b"GREETING = 'another'\n")
+    with pytest.raises(RackformError, match=r"small: small\.py: not .*cache clean small"):
         wheels.install([locked], "3.11", tmp_path / "target")
+
+
+def test_a_wheel_whose_own_record_is_wrong_is_taken_as_it_is(index: Path, tmp_path: Path) -> None:
+    """As PyNvVideoCodec's, whose libraries were changed after its record was written."""
+    wheels.install([wheel(index, record=b"another")], "3.11", tmp_path / "target")
+    assert (tmp_path / "target" / "small.py").read_bytes() == CODE
+
+
+@pytest.mark.parametrize("first", ["alpha", "omega"])
+def test_of_files_that_several_wheels_have_the_last_wheels_by_name_stays(
+    index: Path, tmp_path: Path, first: str
+) -> None:
+    """As build_backend.py of FlashInfer and of an extension of TVM: uv leaves either of them."""
+    made = {name: wheel(index, name, common=name.encode()) for name in ("alpha", "omega")}
+    target = tmp_path / "target"
+    wheels.install([made[first], *(w for n, w in made.items() if n != first)], "3.11", target)
+    assert (target / "common.py").read_bytes() == b"omega"
+    (target / "common.py").write_bytes(b"edited")
+    again = tmp_path / "again"
+    wheels.install(list(made.values()), "3.11", again)
+    assert (again / "common.py").read_bytes() == b"omega", "the cache was written through"
 
 
 def test_the_locked_wheel_is_unpacked(index: Path, tmp_path: Path) -> None:
