@@ -13,7 +13,7 @@ from pyinfra_deploys.operations.driver import (
     refresh_initramfs,
     tell_reboot,
 )
-from pyinfra_deploys.operations.exact_packages import install_exact
+from pyinfra_deploys.operations.exact_packages import expect_none_newer, install_exact
 from pyinfra_deploys.operations.files import write_file
 from pyinfra_deploys.operations.kernel_headers import install_kernel_headers
 from pyinfra_deploys.operations.service import run_service
@@ -29,6 +29,8 @@ UNIT = "rackform-gpu.service"
 @deploy("nvidia_driver")
 def nvidia_driver(settings: NvidiaDriverSettings) -> None:
     expect_a_clear_field(name="Nothing in the way", signed_modules=settings.signed_modules)
+    if not settings.allow_downgrade:
+        expect_none_newer(name="Nothing newer than declared", packages=settings.exact)
     source = _repository(settings)
     nouveau = write_file(
         name="nouveau stays off",
@@ -49,7 +51,6 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
     packages = install_exact(
         name="NVIDIA's packages",
         packages=settings.exact,
-        allow_downgrade=settings.allow_downgrade,
         refresh_if=changed(*source),
     )
     unit = write_file(

@@ -98,37 +98,65 @@ def _without_branch(name: str) -> str:
     return re.sub(r"-\d+(?=-|$)", "", name)
 
 
-@operation()
-def install_exact(
-    packages: Mapping[str, str],
-    *,
-    allow_downgrade: bool = False,
-    refresh_if: Callable[[], bool] = never,
-) -> Generator[StringCommand, None, None]:
-    """Bring each package to its exact version and hold it.
+@dataclass(frozen=True)
+class _Due:
+    """What is to be done about packages."""
 
-    Raises:
-        OperationError: a newer version is installed, and going back is not allowed.
+    present: Mapping[str, Versioned]
+    wrong: Mapping[str, str]
+    """Those that aren't there at their versions."""
+    former: Mapping[str, str]
+    """Held ones that give way to them → the declared version of what takes their place."""
 
-    """
-    present = host.get_fact(Versions, wanted=dict(packages))
+    @property
+    def newer(self) -> dict[str, str]:
+        """Return name → declared version of those of which a newer one is installed."""
+        asked = {**self.wrong, **self.former}
+        return {n: v for n, v in asked.items() if n in self.present and self.present[n].newer}
+
+
+def _due(packages: Mapping[str, str]) -> _Due:
+    present: dict[str, Versioned] = host.get_fact(Versions, wanted=dict(packages))
     wrong = {n: v for n, v in packages.items() if n not in present or present[n].version != v}
     former = of_other_branches(packages, host.get_fact(HeldPackages)) if wrong else {}
     if former:
         installed: dict[str, Versioned] = host.get_fact(Versions, wanted=former)
         present = {**present, **installed}
-    asked = {**wrong, **former}
-    newer = [name for name in asked if name in present and present[name].newer]
-    if newer and not allow_downgrade:
-        told = ", ".join(f"{n} {present[n].version} (declared {asked[n]})" for n in newer)
+    return _Due(present, wrong, former)
+
+
+@operation()
+def expect_none_newer(packages: Mapping[str, str]) -> Generator[StringCommand, None, None]:
+    """Refuse to go back, before anything is changed.
+
+    Raises:
+        OperationError: a newer version is installed.
+
+    """
+    due = _due(packages)
+    if due.newer:
+        told = ", ".join(
+            f"{n} {due.present[n].version} (declared {v})" for n, v in due.newer.items()
+        )
         raise OperationError(
             f"newer than declared: {told}: declare what is there, or allow going back by "
             "allow_downgrade"
         )
+    host.noop("nothing newer is installed")
+    yield from ()
+
+
+@operation()
+def install_exact(
+    packages: Mapping[str, str], *, refresh_if: Callable[[], bool] = never
+) -> Generator[StringCommand, None, None]:
+    """Bring each package to its exact version, even an older one, and hold it."""
+    due = _due(packages)
+    present, wrong, former = due.present, due.wrong, due.former
     if wrong:
         yield REPAIR
         yield UPDATE
-        options = "--allow-change-held-packages" + (" --allow-downgrades" if newer else "")
+        options = "--allow-change-held-packages" + (" --allow-downgrades" if due.newer else "")
         pinned = (QuoteString(f"{name}={version}") for name, version in sorted(wrong.items()))
         removed = (QuoteString(f"{name}-") for name in former)
         if former:

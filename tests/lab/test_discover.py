@@ -38,13 +38,16 @@ case "$*" in '-q -x') cat /srv/h200-x2-smi.xml;; 'topo -m') cat /srv/h200-x2-top
 *) exit 1;; esac
 EOF
 chmod 755 /usr/local/bin/nvidia-smi
+ln -s /bin/true /usr/local/bin/nvidia-container-runtime-hook
 mkdir -p /srv/openntpd/DEBIAN
 printf 'Package: openntpd\nVersion: 99\nArchitecture: all\nMaintainer: test\nDescription: x\n' \
   > /srv/openntpd/DEBIAN/control
 dpkg-deb --root-owner-group -b /srv/openntpd >/dev/null
 dpkg -i /srv/openntpd.deb >/dev/null
 """
-"""Two GPUs as a recording tells them, and a time daemon: a container can't run the deploy's."""
+"""Two GPUs as a recording tells them, what gives them to containers, and a time daemon: a container
+can't run the deploy's.
+"""
 
 BY_HAND = """\
 config:

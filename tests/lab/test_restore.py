@@ -93,10 +93,11 @@ def test_changes_by_hand_since_are_kept_and_a_half_done_up_goes_back_too(
     host: Connection, worker: HostWorker
 ) -> None:
     before = found(host)
+    ssh.run(host, "ip link add fab9 type veth peer name fab9-peer")  # it gets no carrier
     fabric = {**DEPLOYS["fabric_link"], "interface": "fab9"}
     with pytest.raises(RackformError, match="fab9"):
         worker.apply(host, {**DEPLOYS, "fabric_link": fabric})
-    ssh.run(host, "systemctl stop rackform-way-back.timer")
+    ssh.run(host, "systemctl stop rackform-way-back.timer; ip link delete fab9")
     worker.apply(host, DEPLOYS)
     ssh.run(host, "echo '10.9.9.8 scanner' >> /etc/hosts; echo '# mine' >> /etc/nccl.conf")
 

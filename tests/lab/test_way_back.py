@@ -37,6 +37,7 @@ def test_a_bad_change_fails_and_goes_back_by_itself_and_the_next_works(
     assert told(host, f"systemctl is-active {UNIT}.timer") != "active"
     assert told(host, "ls /run/rackform/former") == ""
 
+    assert told(host, "ip link add fab9 type veth peer name fab9-peer") == ""  # it gets no carrier
     with pytest.raises(RackformError, match="fab9"):
         worker.apply(host, {"fabric_link": {**GOOD, "interface": "fab9", "mtu_bytes": 9000}})
     assert "fab9" in told(host, f"cat {FILE}")
@@ -50,6 +51,7 @@ def test_a_bad_change_fails_and_goes_back_by_itself_and_the_next_works(
     # networkd was told, and does it in its own time
     wait_until(lambda: worker.plan(host, good) == [], 30, "the network as it was before")
 
+    assert told(host, "ip link delete fab9") == ""
     better = {"fabric_link": {**GOOD, "mtu_bytes": 9000}}
     worker.apply(host, better)
     assert worker.plan(host, better) == []

@@ -28,6 +28,7 @@ from pyinfra_deploys.operations.exact_packages import (
     HeldPackages,
     Versioned,
     Versions,
+    expect_none_newer,
     install_exact,
     of_other_branches,
 )
@@ -81,8 +82,9 @@ def test_a_package_that_is_not_held_is_only_held() -> None:
 def test_a_newer_version_is_refused_unless_going_back_is_allowed() -> None:
     facts = installed("590.1-1", newer=True)
     with pytest.raises(OperationError, match=r"nvidia-open 590.1-1 \(declared 580.159.04-1\)"):
-        told(install_exact, facts, packages=PINNED)
-    commands = told(install_exact, facts, packages=PINNED, allow_downgrade=True)
+        told(expect_none_newer, facts, packages=PINNED)
+    assert told(expect_none_newer, installed("580.159.04-1"), packages=PINNED) == []
+    commands = told(install_exact, facts, packages=PINNED)
     assert "--allow-downgrades nvidia-open=580.159.04-1" in commands[2]
 
 
@@ -108,11 +110,8 @@ def test_a_held_package_of_another_branch_gives_way() -> None:
 def test_a_newer_branch_is_refused_too_unless_going_back_is_allowed() -> None:
     facts = other_branch(590, newer=True)
     with pytest.raises(OperationError, match=r"nvidia-fabricmanager-590 590\.1-1 \(declared 580"):
-        told(install_exact, facts, packages=MANAGER)
-    assert (
-        "--allow-downgrades"
-        in told(install_exact, facts, packages=MANAGER, allow_downgrade=True)[3]
-    )
+        told(expect_none_newer, facts, packages=MANAGER)
+    assert "--allow-downgrades" in told(install_exact, facts, packages=MANAGER)[3]
 
 
 def test_versions_are_compared_by_this_machine_s_dpkg() -> None:

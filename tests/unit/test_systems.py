@@ -88,7 +88,8 @@ class Recorder:
         self.given: list[tuple[str, dict[str, Any]]] = []
         self.will_change, self.is_complete = False, lambda: False
         names = (
-            "install_packages", "install_exact", "write_file", "edit_file", "run_service",
+            "install_packages", "expect_none_newer", "install_exact", "write_file", "edit_file",
+            "run_service",
             "set_sysctls", "apply_link", "expect_a_clear_field", "refresh_initramfs",
             "tell_reboot", "refresh_cdi", "install_kernel_headers",
         )  # fmt: skip
