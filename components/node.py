@@ -38,7 +38,7 @@ class ClusterNodeArgs:
 
 
 class ClusterNode(ComponentResource):
-    """A node with its fabric links, NCCL environment and Docker Engine as the site declares them."""
+    """A node with its fabric links, NCCL environment and Docker Engine as the site declares."""
 
     host: HostState
     """What containers on this node depend on."""

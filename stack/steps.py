@@ -41,6 +41,7 @@ class Return(_Order):
     fabric_manager: bool
     interface: str
     fabric_address: str
+    rails: dict[str, str] = Field(default={}, description="interface → address of further links")
     mtu_bytes: int
     containers: list[str] = Field(description="those that ran before")
 
