@@ -59,7 +59,7 @@ def script(head_address: str | None) -> str:
 
 
 def ping_script(targets: Mapping[str, str], mtu_bytes: int) -> str:
-    """Return what asks each target (node or node/rail → address), all at once, and halves.
+    """Return what asks each target (node, or node/rail → address), all at once.
 
     The largest size that passes is sought only where small packets pass and the declared don't.
     """
