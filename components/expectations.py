@@ -12,7 +12,7 @@ from components.machines import Machine
 from components.resources import plain
 from planner.models import Plan
 from stack.doors import open_tcp
-from stack.schema import Rail, Site
+from stack.schema import Node, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def expectations(args: ExpectationArgs) -> Output[str]:
                 "fabric_address": str(node.fabric_address),
                 "containers": images[name],
                 "open_tcp": open_tcp(site, name),
-                **({"rails": _rails(node.rails)} if node.rails else {}),
+                **({"rails": ends(node)} if node.rails else {}),
             }
             for name, node in site.nodes.items()
         },
@@ -66,8 +66,9 @@ def expectations(args: ExpectationArgs) -> Output[str]:
     )
 
 
-def _rails(rails: Mapping[str, Rail]) -> dict[str, dict[str, str]]:
+def ends(node: Node) -> dict[str, dict[str, str]]:
+    """Return the ends of a node's further links, as what is run there takes them."""
     return {
         network: {"interface": rail.interface, "address": str(rail.address)}
-        for network, rail in rails.items()
+        for network, rail in node.rails.items()
     }
