@@ -262,6 +262,7 @@ def test_the_network_of_several_links_goes_back_as_one_trial() -> None:
     ]
     armed = arm(links, [NETWORK]).get_raw_value()
     inner = next(word for word in shlex.split(armed) if "networkctl reload" in word)
+    subprocess.run(["sh", "-n"], input=inner, text=True, check=True)
     for name in links:
         assert f"ip addr replace 10.79.0.1/24 dev {name}\n" in inner
 
