@@ -28,7 +28,7 @@ from remote.private_file import write_private
 from serving import ray_node
 from stack.load import load_site, read_stack
 from stack.paths import stack_dir
-from stack.schema import Rdma, Site
+from stack.schema import FABRIC, Rdma, Site
 
 T = TypeVar("T")
 BASELINE, REPORT = "baseline.json", "commission.html"
@@ -127,7 +127,16 @@ def _end(stack: str, site: Site, name: str) -> End:
     if named == ["nearest"]:  # which these are was decided on the host
         named = links.told_to_nccl(connection)
     device = named[0].partition(":")[0] if named else None
-    return End(connection, str(node.fabric_address), device)
+    rails = {
+        network: End(
+            connection,
+            str(rail.address),
+            links.device_of(connection, rail.interface) if named else None,
+            network,
+        )
+        for network, rail in node.rails.items()
+    }
+    return End(connection, str(node.fabric_address), device, rails=rails)
 
 
 def _links(
@@ -144,12 +153,15 @@ def _links(
                 f"links by {tool}, which {', '.join(lacking)} lacks: install {package} there"
             )
         able = [end for name, end in ends.items() if name not in lacking]
-        if tool is Tool.IB_WRITE_BW:
-            able = [end for end in able if end.rdma_device]
-        for sender, receiver in permutations(able, 2):
-            err.print(f"{tool}: {sender.name} to {receiver.name}")
-            pair = f"{tool} from {sender.name} to {receiver.name}"
-            yield from _tried(pair, skipped, _one(sender, receiver, tool, seconds))
+        for network in site.fabric.subnets:
+            there = [link for end in able if (link := end.on(network))]
+            if tool is Tool.IB_WRITE_BW:
+                there = [link for link in there if link.rdma_device]
+            over = "" if network == FABRIC else f" over {network}"
+            for sender, receiver in permutations(there, 2):
+                err.print(f"{tool}: {sender.name} to {receiver.name}{over}")
+                pair = f"{tool} from {sender.name} to {receiver.name}{over}"
+                yield from _tried(pair, skipped, _one(sender, receiver, tool, seconds))
 
 
 def _one(sender: End, receiver: End, tool: Tool, seconds: int) -> Callable[[], LinkResult]:

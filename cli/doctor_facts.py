@@ -35,7 +35,7 @@ from remote.errors import RackformError
 from serving.ray_api import RayApi
 from serving.ray_node import GCS_PORT
 from stack.expectations import ExpectedHost
-from stack.schema import Site
+from stack.schema import FABRIC, Site
 
 T = TypeVar("T")
 _REACH_S, _ASK_S, _ANSWER_S, _CONNECT_S = 10, 60, 60, 5
@@ -167,11 +167,15 @@ def _switch(os: str, connection: Connection | None) -> SwitchFacts:
 def _pings(
     pool: ThreadPoolExecutor, site: Site, there: Mapping[str, Connection]
 ) -> tuple[Ping, ...]:
-    """Let every node that can be reached ask every other such node."""
-    addresses = {name: str(site.nodes[name].fabric_address) for name in there}
+    """Let every node that can be reached ask every other such node, on every rail of both."""
 
     def one(source: str) -> list[Ping]:
-        targets = {name: each for name, each in addresses.items() if name != source}
+        targets = {
+            name if network == FABRIC else f"{name}/{network}": str(link.address)
+            for name in there
+            for network, link in site.nodes[name].links.items()
+            if name != source and network in site.nodes[source].links
+        }
         script = probe.ping_script(targets, site.fabric.mtu_bytes)
         try:
             done = ssh.run(there[source], script, timeout_s=_ASK_S, check=False)

@@ -13,7 +13,7 @@ from commission.model import NcclResult
 from commission.nccl import BENCH, parse
 from remote import ssh
 from remote.errors import RackformError
-from stack.steps import Gate, GateNode
+from stack.steps import Gate, GateLink, GateNode
 
 CONTAINER = "rackform-gate"
 PORT = 29556
@@ -113,7 +113,8 @@ def command(gate: Gate, pair: Pair, rank: int) -> list[str]:
 def _measure(gate: Gate, pair: Pair) -> NcclResult:
     ends = [gate.nodes[name] for name in pair]
     for near, far in (ends, ends[::-1]):
-        _expect_packets(gate, near, far)
+        for network in (each for each in near.links if each in far.links):
+            _expect_packets(gate, near, far, network)
 
     def rank(number: int) -> ssh.Completed:
         node = ends[number].connection
@@ -170,18 +171,18 @@ def _last(text: str) -> str:
     return (text.strip().splitlines() or ["it said nothing"])[-1]
 
 
-def _expect_packets(gate: Gate, near: GateNode, far: GateNode) -> None:
+def _expect_packets(gate: Gate, near: GateNode, far: GateNode, network: str) -> None:
     """Raise RackformError unless unfragmented packets of the whole MTU get to the other node."""
-    whole = gate.mtu_bytes - HEADERS_BYTES
-    done = ssh.run(near.connection, ping(near, far, whole), check=False)
+    whole, link, other = gate.mtu_bytes - HEADERS_BYTES, near.links[network], far.links[network]
+    done = ssh.run(near.connection, ping(link, other, whole), check=False)
     if done.returncode in {0, 127}:  # without ping on the host NCCL itself has to tell
         return
-    way = f"from {near.connection.name} to {far.connection.name} ({far.fabric_address})"
-    small = ssh.run(near.connection, ping(near, far, 56), check=False)
+    way = f"from {near.connection.name} to {far.connection.name} ({other.address})"
+    small = ssh.run(near.connection, ping(link, other, 56), check=False)
     if small.returncode:
         said = _last(small.stderr) if small.stderr.strip() else "no answer"
         raise RackformError(
-            f"nothing gets {way} over {near.interface}: {said}; see the cable, the switch's port "
+            f"nothing gets {way} over {link.interface}: {said}; see the cable, the switch's port "
             "and that the address is on that interface"
         )
     raise RackformError(
@@ -190,8 +191,8 @@ def _expect_packets(gate: Gate, near: GateNode, far: GateNode) -> None:
     )
 
 
-def ping(near: GateNode, far: GateNode, payload_bytes: int) -> list[str]:
+def ping(near: GateLink, far: GateLink, payload_bytes: int) -> list[str]:
     return [
         *("ping", "-q", "-n", "-M", "do", "-c", "3", "-i", "0.2", "-W", "1"),
-        *("-s", str(payload_bytes), "-I", near.fabric_address, far.fabric_address),
+        *("-s", str(payload_bytes), "-I", near.address, far.address),
     ]

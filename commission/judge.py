@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator
 
-from commission.model import Baseline, NcclResult, SoakResult, Tool, Verdict
+from commission.model import Baseline, LinkResult, NcclResult, SoakResult, Tool, Verdict
 
 TCP_SHARE = 0.7
 """Of a link's rate, what four TCP streams reach on hosts that are set up well."""
@@ -45,9 +45,10 @@ def _links(measured: Baseline) -> Iterator[str]:
         floor = floor_gbit_s(link.tool, measured.gbit_s)
         if link.gbit_s < floor:
             yield (
-                f"{link.sender} to {link.receiver}: {link.gbit_s:.1f} Gbit/s by {link.tool}, below "
-                f"the floor of {floor:.1f} for {measured.gbit_s:g} Gbit/s: see to the slot and "
-                "width of both cards ('rackform discover'), the cable, and the MTU on every hop"
+                f"{link.sender} to {link.receiver}{link.over}: {link.gbit_s:.1f} Gbit/s by "
+                f"{link.tool}, below the floor of {floor:.1f} for {measured.gbit_s:g} Gbit/s: see "
+                "to the slot and width of both cards ('rackform discover'), the cable, and the MTU "
+                "on every hop"
             )
 
 
@@ -133,14 +134,18 @@ def _slowed(measured: Baseline, former: Baseline) -> Iterator[str]:
             )
 
 
+def _key(link: LinkResult) -> tuple[str, str, str, Tool]:
+    return link.sender, link.receiver, link.network, link.tool
+
+
 def _worse(measured: Baseline, former: Baseline) -> Iterator[str]:
-    before = {(link.sender, link.receiver, link.tool): link.gbit_s for link in former.links}
+    before = {_key(link): link.gbit_s for link in former.links}
     for link in measured.links:
-        was = before.get((link.sender, link.receiver, link.tool))
+        was = before.get(_key(link))
         if was and link.gbit_s < was * (1 - WORSE_BY):
             yield (
-                f"{link.sender} to {link.receiver}: {link.gbit_s:.1f} Gbit/s by {link.tool}, was "
-                f"{was:.1f} at {former.measured_at}: see what changed since"
+                f"{link.sender} to {link.receiver}{link.over}: {link.gbit_s:.1f} Gbit/s by "
+                f"{link.tool}, was {was:.1f} at {former.measured_at}: see what changed since"
             )
     runs: dict[tuple[str, ...], NcclResult] = {run.nodes: run for run in former.nccl}
     for run in measured.nccl:

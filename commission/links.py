@@ -2,12 +2,14 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from commission.model import LinkResult, Tool
 from remote import ssh
 from remote.connection import Connection
 from remote.errors import RackformError
+from stack.schema import FABRIC
 
 STREAMS = 4
 _PORT = 5299
@@ -22,6 +24,12 @@ class End:
     connection: Connection
     fabric_address: str
     rdma_device: str | None = None
+    network: str = FABRIC
+    rails: Mapping[str, "End"] = field(default_factory=dict)
+    """The same host on its other links, by their networks."""
+
+    def on(self, network: str) -> "End | None":
+        return self if network == self.network else self.rails.get(network)
 
     @property
     def name(self) -> str:
@@ -33,6 +41,12 @@ def told_to_nccl(connection: Connection) -> list[str]:
     ask = "sed -n 's/^NCCL_IB_HCA=*//p' /etc/nccl.conf 2>/dev/null || true"
     said = ssh.run(connection, ask).stdout.strip()
     return [device for device in said.split(",") if device]
+
+
+def device_of(connection: Connection, interface: str) -> str | None:
+    """Return the RDMA device of a host's interface, where it has one."""
+    ask = f"ls /sys/class/net/{interface}/device/infiniband 2>/dev/null | head -n 1 || true"
+    return ssh.run(connection, ask).stdout.strip() or None
 
 
 def iperf3(text: str) -> tuple[float, int]:
@@ -105,6 +119,7 @@ def measure(sender: End, receiver: End, tool: Tool, seconds: int) -> LinkResult:
     return LinkResult(
         sender=sender.name,
         receiver=receiver.name,
+        network=receiver.network,
         tool=tool,
         gbit_s=round(rate, 2),
         retransmits=again,

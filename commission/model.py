@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stack.schema import FABRIC
+
 
 class _Measured(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -19,9 +21,15 @@ class LinkResult(_Measured):
 
     sender: str
     receiver: str
+    network: str = FABRIC
     tool: Tool
     gbit_s: float
     retransmits: int = 0
+
+    @property
+    def over(self) -> str:
+        """The rail, in words that follow the receiver; empty on the first link."""
+        return "" if self.network == FABRIC else f" over {self.network}"
 
 
 class Collective(StrEnum):

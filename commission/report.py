@@ -83,7 +83,7 @@ def _links(measured: Baseline) -> Iterator[str]:
     for link in measured.links:
         floor = floor_gbit_s(link.tool, measured.gbit_s)
         low = ' class="low"' if link.gbit_s < floor else ""
-        cells = (escape(link.sender), escape(link.receiver), link.tool.value)
+        cells = (escape(link.sender), escape(link.receiver + link.over), link.tool.value)
         yield (
             "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells)
             + f"<td{low}>{link.gbit_s:.1f}</td><td>{floor:.1f}</td><td>{link.retransmits}</td></tr>"

@@ -12,7 +12,7 @@ from components.machines import Machine
 from components.resources import plain
 from planner.models import Plan
 from stack.doors import open_tcp
-from stack.schema import Site
+from stack.schema import Node, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,7 @@ def expectations(args: ExpectationArgs) -> Output[str]:
                 "fabric_address": str(node.fabric_address),
                 "containers": images[name],
                 "open_tcp": open_tcp(site, name),
+                **({"rails": ends(node)} if node.rails else {}),
             }
             for name, node in site.nodes.items()
         },
@@ -63,3 +64,11 @@ def expectations(args: ExpectationArgs) -> Output[str]:
     return pulumi.Output.secret(
         Output.from_input(tree).apply(lambda found: json.dumps(found, sort_keys=True))
     )
+
+
+def ends(node: Node) -> dict[str, dict[str, str]]:
+    """Return the ends of a node's further links, as what is run there takes them."""
+    return {
+        network: {"interface": rail.interface, "address": str(rail.address)}
+        for network, rail in node.rails.items()
+    }

@@ -1,4 +1,4 @@
-"""What only real hosts are told: their card, their fabric's kind, NVIDIA's driver."""
+"""What hosts are told of their hardware: cards, the fabric's kind, NVIDIA's driver."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from pyinfra_deploys.fabric_link.settings import Roce
 from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
 from stack.driver import AptRepository, Nvidia, has_nvswitch
 from stack.errors import InputError
-from stack.schema import Gpus, LinkKind, Rdma, Site
+from stack.schema import FABRIC, Gpus, LinkKind, Rail, Rdma, Site
 
 _DATAGRAM_MTU_BYTES = 4092
 """The largest MTU of IP over InfiniBand in datagram mode."""
@@ -15,11 +15,7 @@ _DATAGRAM_MTU_BYTES = 4092
 def real_link(site: Site, name: str) -> dict[str, object]:
     """Return what `fabric_link` is told of a real host beside its address."""
     node, link = site.nodes[name], site.fabric.link
-    told: dict[str, object] = {}
-    if node.pci:
-        told["pci"] = node.pci
-    if node.mac:
-        told["mac"] = node.mac
+    told: dict[str, object] = _card(node.links[FABRIC])
     if link.rdma is Rdma.ROCE and node.rdma_devices:
         told["roce"] = {"mode": link.roce.value}
     if link.kind is LinkKind.INFINIBAND:
@@ -31,16 +27,45 @@ def real_link(site: Site, name: str) -> dict[str, object]:
     return told
 
 
+def _card(link: Rail) -> dict[str, object]:
+    return {key: value for key, value in (("pci", link.pci), ("mac", link.mac)) if value}
+
+
+def rails(site: Site, name: str) -> list[dict[str, object]]:
+    """Return what `fabric_link` is told of each further link of a host."""
+    return [
+        {
+            "interface": rail.interface,
+            "address": f"{rail.address}/{site.fabric.rails[network].prefixlen}",
+            **({} if site.twin else _card(rail)),
+        }
+        for network, rail in site.nodes[name].rails.items()
+    ]
+
+
+def cards(site: Site, name: str) -> list[str]:
+    """Return how each card of a host with several links is told: by PCI or MAC address, or name."""
+    links = site.nodes[name].links.values() if site.nodes[name].rails else ()
+    named = [[link.interface, link.pci, link.mac] for link in links]
+    return [each for link in named for each in link if each]
+
+
 def nccl_settings(site: Site) -> dict[str, str]:
     """Return what NCCL is told on every node alike, beside its devices.
 
     Its packets would have no DSCP by themselves, and so neither PFC nor ECN on any switch: it makes
     its connections past the RDMA connection manager, whose default `cma_roce_tos` sets. Which GID
-    is RoCE v2's it finds by itself since NCCL 2.21.
+    is RoCE v2's it finds by itself since NCCL 2.21. Between rails there is no way: a ring or a tree
+    takes the same rail on every node.
     """
-    if site.fabric.link.rdma is not Rdma.ROCE or site.twin:
+    if site.fabric.link.rdma is Rdma.NONE or site.twin:
         return {}
-    return {"NCCL_IB_TC": str(Roce().traffic_class)}
+    told = {}
+    if site.fabric.link.rdma is Rdma.ROCE:
+        told["NCCL_IB_TC"] = str(Roce().traffic_class)
+    if any(node.rails for node in site.nodes.values()):
+        told["NCCL_CROSS_NIC"] = "0"
+    return told
 
 
 def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object]:

@@ -11,6 +11,7 @@ from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 from pulumi_command import local
 
 from commission.judge import nccl_floor_gb_s
+from components.expectations import ends
 from components.images import ContainerImage
 from components.machines import Machine
 from components.resources import plain
@@ -86,6 +87,7 @@ def _order(args: NcclGateArgs, workers: Sequence[str]) -> Output[str]:
                 "interface": site.nodes[node].interface,
                 "fabric_address": str(site.nodes[node].fabric_address),
                 "rdma": rdma and bool(site.nodes[node].rdma_devices),
+                **({"rails": ends(site.nodes[node])} if site.nodes[node].rails else {}),
             }
             for node in workers
         },

@@ -8,8 +8,10 @@ from pulumi import ComponentResource, Input, ResourceOptions
 
 from components.hardware import (
     brings_toolkit,
+    cards,
     nccl_settings,
     nvidia_driver,
+    rails,
     real_link,
     rehearsed_driver,
 )
@@ -36,7 +38,7 @@ class ClusterNodeArgs:
 
 
 class ClusterNode(ComponentResource):
-    """A node with its fabric link, NCCL environment and Docker Engine as the site declares them."""
+    """A node with its fabric links, NCCL environment and Docker Engine as the site declares."""
 
     host: HostState
     """What containers on this node depend on."""
@@ -76,16 +78,19 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
             "mtu_bytes": site.fabric.mtu_bytes,
             "management_address": str(node.address),
             **({} if site.twin else real_link(site, args.node)),
+            **({"rails": rails(site, args.node)} if node.rails else {}),
         },
         "firewall": {
             "fabric_interface": node.interface,
             "open_tcp": open_tcp(site, args.node),
             "ssh_port": _ssh_port(site),
+            **({"rails": [rail.interface for rail in node.rails.values()]} if node.rails else {}),
         },
         "nccl_env": {
             "socket_interface": node.interface,
             "ib_hca": [] if site.twin else list(node.rdma_devices),
             "extra": nccl_settings(site),
+            **({"cards": cards(site, args.node)} if node.rails else {}),
         },
         "docker_engine": {
             "registry": args.registry_address,

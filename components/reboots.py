@@ -19,7 +19,7 @@ from remote.end_boot import END_BOOT
 from serving.ray_node import HEAD, WORKER
 from stack.errors import InputError
 from stack.paths import ROOT
-from stack.schema import Site
+from stack.schema import Node, Site
 
 _AS_IT_WAS = 'printf "%s" "$PULUMI_COMMAND_STDOUT"'
 """What a changed order alone runs: the boot that it was about has ended."""
@@ -136,10 +136,15 @@ class Reboots(ComponentResource):
             "fabric_manager": fabric_manager(site.nvidia, machine.gpus) is not None,
             "interface": machine.interface,
             "fabric_address": str(machine.fabric_address),
+            **({"rails": _rails(machine)} if machine.rails else {}),
             "mtu_bytes": site.fabric.mtu_bytes,
             "containers": ran.apply(lambda told: (told or "").split()),
         }
         return _json(tree)
+
+
+def _rails(node: Node) -> dict[str, str]:
+    return {rail.interface: str(rail.address) for rail in node.rails.values()}
 
 
 def rebooted(site: Site) -> list[str]:

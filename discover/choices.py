@@ -25,21 +25,29 @@ _VIRTUAL = {"veth", "virtio_net"}
 
 def fabric_nic(machine: Machine) -> Nic | None:
     """Return the card for the fabric: never the management one; with RDMA, near the GPUs, fast."""
-    management = machine.management
     near = set(nearest_rdma(machine.topology))
-    free = [
+
+    def worth(nic: Nic) -> tuple[bool, bool, bool, int]:
+        rdma = nic.rdma is not None
+        return rdma, nic.rdma in near, nic.up, nic.speed_mbit_s or 0
+
+    return max(_free(machine), key=worth, default=None)
+
+
+def further_nics(machine: Machine, chosen: Nic) -> list[Nic]:
+    """Return the other cards that RDMA could go by: each may be a rail."""
+    return [nic for nic in _free(machine) if nic.rdma and nic is not chosen]
+
+
+def _free(machine: Machine) -> list[Nic]:
+    management = machine.management
+    return [
         nic
         for nic in machine.nics
         if nic is not management
         and nic.name != machine.default_route
         and (nic.pci is not None or nic.driver in _VIRTUAL)
     ]
-
-    def worth(nic: Nic) -> tuple[bool, bool, bool, int]:
-        rdma = nic.rdma is not None
-        return rdma, nic.rdma in near, nic.up, nic.speed_mbit_s or 0
-
-    return max(free, key=worth, default=None)
 
 
 def heard_port(nic: Nic, switch: str) -> str | None:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import yaml
 
-from discover.choices import fabric_nic, gpu_link, gpu_model, heard_port, node_names
+from discover.choices import fabric_nic, further_nics, gpu_link, gpu_model, heard_port, node_names
 from discover.gpus import nearest_rdma
 from discover.model import Machine, Nic
 from discover.proposal import proposed
@@ -267,6 +267,9 @@ def _node_lines(node: _Node, nodes: Sequence[_Node], wishes: Wishes) -> Iterator
     yield f"        interface: {nic.name} # {_card(machine, nic)}"
     if nic.rdma and _rdma(nodes) != "none":
         yield f"        rdma_devices: [{nic.rdma}] # of this interface"
+        for other in further_nics(machine, nic):
+            card = f"{other.name} ({other.pci}, {other.rdma})"
+            yield f"        # {card} may be a rail: see fabric.rails"
     roles = [*(["head"] if node.head else []), *(["worker"] if machine.gpus else [])]
     why = f" # head {node.why_head}" if node.head else ""
     yield f"        roles: [{', '.join(roles)}]{why}"

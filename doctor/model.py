@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from discover.model import Machine
 from fabric.protocol import SwitchState
+from stack.schema import FABRIC
 
 
 class _Frozen(BaseModel):
@@ -76,10 +77,11 @@ class Clock(_Frozen):
 
 
 class Ping(_Frozen):
-    """One direction between two nodes over the fabric."""
+    """One direction between two nodes over one network of the fabric."""
 
     source: str
     target: str
+    network: str = FABRIC
     small: bool = Field(description="a small packet is answered")
     large: bool = Field(description="the largest that the fabric declares is, unfragmented")
     passes_bytes: int | None = Field(default=None, description="the largest that is answered")

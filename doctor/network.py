@@ -6,33 +6,33 @@ from doctor.hardware import nic_width
 from doctor.model import Check, Facts, Interface, NodeFacts, Ping, Result
 from doctor.told import right, skipped, wrong
 from fabric.cabling import misplaced
-from stack.schema import Site
+from stack.schema import FABRIC, Rail, Site
 
 _OWN = frozenset({"NCCL_SOCKET_IFNAME", "NCCL_IB_HCA"})
 """What may differ among nodes: the names are each node's own, the meaning is the same."""
 
 
 def link(site: Site, facts: Facts) -> Iterator[Result]:
-    """The fabric's interface is up, has its address, and runs at the declared speed."""
+    """Each of the fabric's interfaces is up, has its address, and runs at the declared speed."""
     for name, node in facts.nodes.items():
-        if not node.reachable:
-            continue
-        declared = site.nodes[name]
-        where = f"{name}.{declared.interface}"
-        interface = node.interfaces.get(declared.interface)
-        problem = _not_on_fabric(interface, str(declared.fabric_address))
-        expected = f"up, {declared.fabric_address}, {site.fabric.link.gbit_s:g} Gbit/s"
-        if problem or interface is None:
-            yield wrong(
-                Check.LINK,
-                where,
-                problem,
-                expected,
-                f"./rackform up sets the interface; without a carrier see to the cable and to "
-                f"{site.cables(name).get(declared.interface, 'the port of the switch')}",
-            )
-            continue
-        yield _speed(site, name, node, interface)
+        for declared in site.nodes[name].links.values() if node.reachable else ():
+            yield _link(site, name, node, declared)
+
+
+def _link(site: Site, name: str, node: NodeFacts, declared: Rail) -> Result:
+    where = f"{name}.{declared.interface}"
+    interface = node.interfaces.get(declared.interface)
+    problem = _not_on_fabric(interface, str(declared.address))
+    if interface and not problem:
+        return _speed(site, name, node, declared.interface, interface)
+    return wrong(
+        Check.LINK,
+        where,
+        problem,
+        f"up, {declared.address}, {site.fabric.link.gbit_s:g} Gbit/s",
+        f"./rackform up sets the interface; without a carrier see to the cable and to "
+        f"{site.cables(name).get(declared.interface, 'the port of the switch')}",
+    )
 
 
 def _not_on_fabric(interface: Interface | None, address: str) -> str:
@@ -46,15 +46,14 @@ def _not_on_fabric(interface: Interface | None, address: str) -> str:
     return ""
 
 
-def _speed(site: Site, name: str, node: NodeFacts, interface: Interface) -> Result:
-    where, declared = f"{name}.{site.nodes[name].interface}", site.fabric.link.gbit_s
+def _speed(site: Site, name: str, node: NodeFacts, card: str, interface: Interface) -> Result:
+    where, declared = f"{name}.{card}", site.fabric.link.gbit_s
     expected = f"up, {declared:g} Gbit/s"
     if site.twin:
         return right(Check.LINK, where, "up, with its address; the speed of a twin is simulated")
     if interface.speed_mbit_s is None:
         return skipped(Check.LINK, where, "up, but its driver tells no speed")
     gbit_s = interface.speed_mbit_s / 1000
-    card = site.nodes[name].interface
     width = nic_width(node.machine, card) if node.machine else ""
     told = ", ".join(filter(None, ["up", f"{gbit_s:g} Gbit/s", width]))
     if gbit_s >= declared:
@@ -94,7 +93,7 @@ def mtu(site: Site, facts: Facts) -> Iterator[Result]:
         told = f"MTU {value}" + (f"; lost: {_listed(pairs)}" if pairs else "")
         yield wrong(Check.MTU, hop, told, expected, _remedy(site, hop))
     for ping in lost:
-        where = f"{ping.source} to {ping.target}"
+        where = _listed([ping])
         if not ping.small:
             remedy = "nothing passes: see the checks 'link' and 'cabling', then the firewall"
             down = _down(site, facts, ping)
@@ -118,9 +117,10 @@ def mtu(site: Site, facts: Facts) -> Iterator[Result]:
 def _hops(site: Site, facts: Facts) -> Iterator[tuple[str, int]]:
     """Yield every hop whose MTU is not the declared one: node.interface or switch.port."""
     for name, node in facts.nodes.items():
-        interface = node.interfaces.get(site.nodes[name].interface)
-        if interface and interface.mtu_bytes != site.fabric.mtu_bytes:
-            yield f"{name}.{site.nodes[name].interface}", interface.mtu_bytes
+        for link in site.nodes[name].links.values():
+            interface = node.interfaces.get(link.interface)
+            if interface and interface.mtu_bytes != site.fabric.mtu_bytes:
+                yield f"{name}.{link.interface}", interface.mtu_bytes
     for name, switch in facts.switches.items():
         for port in site.switches[name].ports:
             state = switch.state and switch.state.ports.get(port)
@@ -132,7 +132,7 @@ def _way(site: Site, ping: Ping) -> list[str]:
     """Return the declared hops between two nodes, in the order in which a packet passes them."""
     ends = []
     for name in (ping.source, ping.target):
-        interface = site.nodes[name].interface
+        interface = site.nodes[name].links[ping.network].interface
         port = site.cables(name).get(interface)
         ends.append([f"{name}.{interface}", *([port] if port else [])])
     return [*ends[0], *reversed(ends[1])]
@@ -176,7 +176,11 @@ def _remedy(site: Site, hop: str) -> str:
 
 
 def _listed(pings: list[Ping]) -> str:
-    return ", ".join(f"{ping.source} to {ping.target}" for ping in pings)
+    return ", ".join(
+        f"{ping.source} to {ping.target}"
+        + ("" if ping.network == FABRIC else f" over {ping.network}")
+        for ping in pings
+    )
 
 
 def nccl(site: Site, facts: Facts) -> Iterator[Result]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from discover.probe import sections
 from doctor.model import Interface, NodeFacts, Ping, Room
 from remote import host_folders
+from stack.schema import FABRIC
 
 HEADERS_BYTES = 28
 """IPv4 and ICMP, around the payload of a ping."""
@@ -58,7 +59,7 @@ def script(head_address: str | None) -> str:
 
 
 def ping_script(targets: Mapping[str, str], mtu_bytes: int) -> str:
-    """Return what asks each target (name → fabric address), all at once, and cuts in halves.
+    """Return what asks each target (node, or node/rail → address), all at once.
 
     The largest size that passes is sought only where small packets pass and the declared don't.
     """
@@ -76,9 +77,11 @@ def pings(source: str, text: str) -> Iterator[Ping]:
         if len(words) == 4 and all(word.isdigit() for word in words[1:]):  # noqa: PLR2004 - name, small, large, low
             small, large = words[1] == "1", words[2] == "1"
             passes = int(words[3]) + HEADERS_BYTES if small and not large else None
+            target, _, rail = words[0].partition("/")
             yield Ping(
-                source=source, target=words[0], small=small, large=large, passes_bytes=passes
-            )
+                source=source, target=target, network=rail or FABRIC,
+                small=small, large=large, passes_bytes=passes,
+            )  # fmt: skip
 
 
 def facts(text: str) -> NodeFacts:

@@ -32,6 +32,8 @@ _PROBE_INTERVAL_S, _PROBE_TIMEOUT_S = 20, 15
 
 def node_exporter(node: Node) -> ContainerParts:
     """Node exporter of the host, not of its container; the twin's root is an overlay."""
+    interfaces = [link.interface for link in node.links.values()]
+    devices = interfaces[0] if len(interfaces) == 1 else f"({'|'.join(interfaces)})"
     return ContainerParts(
         command=[
             "prometheus-node-exporter",
@@ -40,7 +42,7 @@ def node_exporter(node: Node) -> ContainerParts:
             "--path.rootfs=/host/root",
             "--path.udev.data=/host/root/run/udev/data",
             "--collector.ethtool",
-            f"--collector.ethtool.device-include=^{node.interface}$",
+            f"--collector.ethtool.device-include=^{devices}$",
             "--collector.textfile.directory=/host/metrics",
             f"--collector.filesystem.mount-points-exclude=^/({'|'.join(_NO_MOUNTS)})($|/)",
             f"--collector.filesystem.fs-types-exclude=^({'|'.join(_NO_DISKS)})$",
@@ -66,7 +68,7 @@ def node_exporter(node: Node) -> ContainerParts:
 
 
 def smokeping(site: Site, name: str) -> ContainerParts:
-    """Pings from one node to all others, small ones and the largest that the MTU lets through.
+    """Pings from one node to all others on every rail, small and the largest that the MTU allows.
 
     Raw sockets are root's. One process tells its targets apart by the host as it is written, and
     knows no other label: the large pings have the same address in its IPv6 form. Linux sets DF on
@@ -74,8 +76,13 @@ def smokeping(site: Site, name: str) -> ContainerParts:
     """
     node = site.nodes[name]
     others = [other for key, other in site.nodes.items() if key != name]
-    interval_s = -(-len(others) // _PINGS_A_SECOND)
-    fabric = [str(other.fabric_address) for other in others]
+    fabric = [
+        str(other.links[network].address)
+        for network in node.links
+        for other in others
+        if network in other.links
+    ]
+    interval_s = -(-len(fabric) // _PINGS_A_SECOND)
     management = [str(other.address) for other in others]
     settings: dict[str, object] = {
         "command": [

@@ -14,7 +14,7 @@ from remote import host_folders
 from remote.container_spec import ContainerParts, HostFile, Mount, Readiness
 from serving.ray_node import METRICS_PORT
 from stack import doors
-from stack.schema import Site
+from stack.schema import FABRIC, Site
 
 DATA = f"{host_folders.DATA}/prometheus"
 USER = "996:996"
@@ -126,7 +126,9 @@ def _pinged(site: Site) -> Iterator[Tree]:
     yield _set("size", "small", host=".+")
     yield _set("size", "large", host="::ffff:.+")
     for name, node in site.nodes.items():
-        for network, ip in (("fabric", node.fabric_address), ("management", node.address)):
+        networks = {FABRIC: node.fabric_address, "management": node.address}
+        networks |= {network: rail.address for network, rail in node.rails.items()}
+        for network, ip in networks.items():
             yield _set("peer", name, ip=re.escape(str(ip)))
             yield _set("network", network, ip=re.escape(str(ip)))
     yield {"action": "labeldrop", "regex": "host"}

@@ -72,23 +72,25 @@ def differences(order: Return, seen: list[str]) -> Iterator[str]:
         )
     if order.fabric_manager and not named("fabric-manager"):
         yield "Fabric Manager does not run (see 'journalctl -u nvidia-fabricmanager')"
-    yield from _link(order, next(iter(named("link")), ""))
+    links = {order.interface: order.fabric_address, **order.rails}
+    for interface, address in links.items():
+        yield from _link(order, interface, address, next(iter(named("link")), ""))
     if gone := [name for name in order.containers if name not in named("container")]:
         yield f"{', '.join(gone)} ran before and {'does' if len(gone) == 1 else 'do'} not now"
 
 
-def _link(order: Return, told: str) -> Iterator[str]:
+def _link(order: Return, interface: str, address: str, told: str) -> Iterator[str]:
     links = {each.get("ifname"): each for each in json.loads(told or "[]")}
-    link = links.get(order.interface)
+    link = links.get(interface)
     if link is None:
-        yield f"{order.interface} has no address (see 'networkctl status {order.interface}')"
+        yield f"{interface} has no address (see 'networkctl status {interface}')"
         return
     addresses = {each.get("local") for each in link.get("addr_info", [])}
-    if order.fabric_address not in addresses:
-        yield f"{order.interface} has not the address {order.fabric_address}"
+    if address not in addresses:
+        yield f"{interface} has not the address {address}"
     elif link.get("mtu") != order.mtu_bytes or link.get("operstate") == "DOWN":
         yield (
-            f"{order.interface} is {link.get('operstate')} with an MTU of {link.get('mtu')} where "
+            f"{interface} is {link.get('operstate')} with an MTU of {link.get('mtu')} where "
             f"{order.mtu_bytes} is declared"
         )
 

@@ -8,19 +8,21 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from itertools import combinations
 
 from fabric.limits import LIMITS
 from stack.draft import Draft
 from stack.driver import Modules, has_nvswitch, modules_for
 from stack.hints import SettingError, dotted, suggestion, told
 from stack.model_checks import MODEL_RULES
-from stack.schema import LinkKind, Rdma, Role, Variant
+from stack.rail_checks import RAIL_RULES, rail_setting, setting, unknown_end
+from stack.schema import FABRIC, LinkKind, Rdma, Role, Variant
 from stack.service_checks import SERVICE_RULES
 
 
 def cross_errors(draft: Draft) -> Iterator[SettingError]:
     """Yield what is wrong with a site although each setting by itself is right."""
-    for rule in (*_RULES, *SERVICE_RULES, *MODEL_RULES):
+    for rule in (*_RULES, *RAIL_RULES, *SERVICE_RULES, *MODEL_RULES):
         yield from rule(draft)
 
 
@@ -86,26 +88,43 @@ class _Placed:
 def _addresses(draft: Draft) -> Iterator[SettingError]:
     site = draft.site
     fabric = [
-        _Placed(f"nodes.{name}.fabric_address", node.fabric_address)
+        (network, _Placed(f"{setting(name, network)}{key}", link.address))
         for name, node in site.nodes.items()
+        for network, link in node.links.items()
+        for key in ["fabric_address" if network == FABRIC else "address"]
     ]
     machines = [("nodes", name, node.address) for name, node in site.nodes.items()]
     machines += [("switches", name, switch.address) for name, switch in site.switches.items()]
     management = [_Placed(f"{kind}.{name}.address", address) for kind, name, address in machines]
     if draft.has("management"):
         management.append(_Placed("management.controller", site.controller))
-    yield from _doubles([*fabric, *management])
-    if draft.has("fabric.subnet"):
-        yield from _outsiders(fabric, "fabric", site.fabric.subnet)
-    if draft.has("management.subnet"):
-        yield from _outsiders(management, "management", site.management.subnet)
-    both = draft.has("fabric.subnet") and draft.has("management.subnet")
-    if both and site.fabric.subnet.overlaps(site.management.subnet):
-        rest = (
-            f"but it overlaps management.subnet = {site.management.subnet}, and an address must"
-            " tell its network: use two subnets that share nothing"
-        )
-        yield told("fabric.subnet", str(site.fabric.subnet), rest)
+    yield from _doubles([*(placed for _, placed in fabric), *management])
+    subnets = _subnets(draft)
+    for path, subnet in subnets.items():
+        if path == "management.subnet":
+            yield from _outsiders(management, path, subnet)
+        else:
+            there = [each for network, each in fabric if path == rail_setting(network)]
+            yield from _outsiders(there, path, subnet)
+    yield from _overlaps(subnets)
+
+
+def _subnets(draft: Draft) -> dict[str, IPv4Network]:
+    """Return the subnets that are right, by their settings: management's, the fabric's, rails'."""
+    site = draft.site
+    declared = {"management.subnet": site.management.subnet}
+    declared |= {rail_setting(name): subnet for name, subnet in site.fabric.subnets.items()}
+    return {path: subnet for path, subnet in declared.items() if draft.has(path)}
+
+
+def _overlaps(subnets: dict[str, IPv4Network]) -> Iterator[SettingError]:
+    for (first, one), (path, other) in combinations(subnets.items(), 2):
+        if one.overlaps(other):
+            rest = (
+                f"but it overlaps {first} = {one}, and an address must"
+                " tell its network: use two subnets that share nothing"
+            )
+            yield told(path, str(other), rest)
 
 
 def _doubles(placed: list[_Placed]) -> Iterator[SettingError]:
@@ -117,14 +136,14 @@ def _doubles(placed: list[_Placed]) -> Iterator[SettingError]:
         first.setdefault(each.address, each.path)
 
 
-def _outsiders(placed: list[_Placed], network: str, subnet: IPv4Network) -> Iterator[SettingError]:
+def _outsiders(placed: list[_Placed], path: str, subnet: IPv4Network) -> Iterator[SettingError]:
     usable = f"use one of {subnet[1]} to {subnet[-2]}"
     for each in placed:
         if each.address in (subnet[0], subnet[-1]):
             rest = f"but the first and the last address of {subnet} belong to no machine: {usable}"
             yield told(each.path, str(each.address), rest)
         elif each.address not in subnet:
-            rest = f"but it is outside {network}.subnet = {subnet}: {usable}, or change the subnet"
+            rest = f"but it is outside {path} = {subnet}: {usable}, or change the subnet"
             yield told(each.path, str(each.address), rest)
 
 
@@ -143,13 +162,8 @@ def _cables(draft: Draft) -> Iterator[SettingError]:
         if draft.lacks("nodes", name):
             near = suggestion(name, sorted(draft.names["nodes"]))
             yield told(path, end, f"but there is no node {name}: {near}")
-        elif name in site.nodes and interface != site.nodes[name].interface:
-            own = site.nodes[name].interface
-            rest = (
-                f"but the fabric interface of {name} is {own}: write {name}.{own}, or set"
-                f" nodes.{name}.interface"
-            )
-            yield told(path, end, rest)
+        elif name in site.nodes and draft.has(f"nodes.{name}.rails"):
+            yield from unknown_end(site.nodes[name], path, end)
         if holder := first.get(end):
             rest = f"but {holder} has that end already, and a cable has one: remove one of the two"
             yield told(path, end, rest)
@@ -164,14 +178,19 @@ def _uncabled(draft: Draft) -> Iterator[SettingError]:
         given = list(site.switches)
         rest = "but a twin has one switch, which joins all its nodes: declare one with their ports"
         yield told("switches", given, rest)
-    ends = {name for _, _, name, _ in site.plugs()}
+    ends = {(name, interface) for _, _, name, interface in site.plugs()}
     for name, node in site.nodes.items():
-        if site.switches and name not in ends:
+        links = {network: link.interface for network, link in node.links.items()}
+        strays = {end for end in ends if end[0] == name and end[1] not in links.values()}
+        known = site.switches and not strays and draft.has(f"nodes.{name}.rails")
+        for network, interface in links.items() if known else ():
+            if (name, interface) in ends:
+                continue
             rest = (
                 "but no switch port has it: add a line 'PORT:"
-                f" {name}.{node.interface}' to the ports of a switch"
+                f" {name}.{interface}' to the ports of a switch"
             )
-            yield told(f"nodes.{name}.interface", node.interface, rest)
+            yield told(f"{setting(name, network)}interface", interface, rest)
 
 
 def _mtus(draft: Draft) -> Iterator[SettingError]:
@@ -224,9 +243,11 @@ def _links(draft: Draft) -> Iterator[SettingError]:
 def _cards(draft: Draft) -> Iterator[SettingError]:
     site, link = draft.site, draft.site.fabric.link
     for name, node in site.nodes.items():
-        if node.pci and node.mac:
-            rest = f"but nodes.{name}.mac names the card, too: remove one of the two"
-            yield told(f"nodes.{name}.pci", node.pci, rest)
+        for network, card in node.links.items():
+            if card.pci and card.mac:
+                where = setting(name, network)
+                rest = f"but {where}mac names the card, too: remove one of the two"
+                yield told(f"{where}pci", card.pci, rest)
         if "nearest" in node.rdma_devices and len(node.rdma_devices) > 1:
             rest = "but nearest stands for all of them: write [nearest], or only names"
             yield told(f"nodes.{name}.rdma_devices", node.rdma_devices, rest)

@@ -15,7 +15,7 @@ _EXAMPLE_REVISION: Final = "0" * 32  # no commit begins so
 
 def notes(site: "Site") -> tuple[str, ...]:
     """Return a sentence for every setting without effect, to be shown in the preview."""
-    kinds = (_doors, _recorded, _in_a_twin, _on_real_machines, _examples, _unmanaged)
+    kinds = (_doors, _recorded, _in_a_twin, _on_real_machines, _examples, _unmanaged, _rails)
     return tuple(note for kind in kinds for note in kind(site))
 
 
@@ -67,7 +67,7 @@ def _in_a_twin(site: "Site") -> Iterator[str]:
             " the packages' names; their versions and the reboots are real"
         )
     for name, node in site.nodes.items():
-        if node.pci or node.mac:
+        if any(link.pci or link.mac for link in node.links.values()):
             yield f"nodes.{name}.pci, mac: without effect in a twin, whose links have no card"
 
 
@@ -101,3 +101,27 @@ def _unmanaged(site: "Site") -> Iterator[str]:
             f"switches: none is declared, so nothing sets or checks that the switch passes"
             f" {site.fabric.mtu_bytes} bytes"
         )
+
+
+def _rails(site: "Site") -> Iterator[str]:
+    on = {
+        rail: [n for n, node in site.nodes.items() if rail in node.rails]
+        for rail in site.fabric.rails
+    }
+    for rail, nodes in on.items():
+        if len(nodes) < 2:  # noqa: PLR2004 - a link has two ends
+            who = f"{nodes[0]} alone is" if nodes else "no node is"
+            yield f"fabric.rails.{rail}: without effect, as {who} on it"
+    if site.fabric.link.rdma == "none" and any(on.values()):
+        yield (
+            "fabric.rails: without effect on NCCL, which without RDMA goes by each node's first"
+            " link alone: its bootstrap and its data take one interface"
+        )
+        return
+    for name, node in site.nodes.items():
+        told = node.rdma_devices
+        if node.rails and told and told != ("nearest",) and len(told) < len(node.links):
+            yield (
+                f"nodes.{name}.rails: NCCL is told of {len(told)} of {len(node.links)} cards, and"
+                f" the others carry nothing: add theirs to nodes.{name}.rdma_devices"
+            )

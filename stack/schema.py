@@ -46,6 +46,9 @@ from stack.values import (
     Whole,
 )
 
+FABRIC = "fabric"
+"""The name of the network that every node's first link is on, beside those of the rails."""
+
 
 class Role(StrEnum):
     HEAD = "head"
@@ -137,6 +140,15 @@ class Fabric(Settings):
         description="MTU of every fabric interface and switch port, in bytes.",
     )
     link: Link = Field(default=Link(), description="The link between a node and its switch.")
+    rails: dict[Name, Network] = Field(
+        default={},
+        description="Subnets of further links, one for each card beyond a node's first, by name.",
+    )
+
+    @property
+    def subnets(self) -> dict[str, IPv4Network]:
+        """The subnet of every rail by name, the fabric's own first."""
+        return {FABRIC: self.subnet, **self.rails}
 
 
 class Ssh(Settings):
@@ -195,6 +207,17 @@ class Gpus(Settings):
     )
 
 
+class Rail(Settings):
+    interface: Interface = Field(description="Interface that is on the rail.")
+    address: Address = Field(description="Address on the rail, in its subnet of fabric.rails.")
+    pci: PciAddress | None = Field(
+        default=None, description="PCI address of its card, which then gets the interface's name."
+    )
+    mac: MacAddress | None = Field(
+        default=None, description="Permanent MAC address of its card, instead of pci."
+    )
+
+
 class Node(Settings):
     address: Address = Field(description="Management address.")
     fabric_address: Address = Field(description="Address on the fabric.")
@@ -209,6 +232,9 @@ class Node(Settings):
     )
     mac: MacAddress | None = Field(
         default=None, description="Permanent MAC address of the fabric's card, instead of pci."
+    )
+    rails: dict[Name, Rail] = Field(
+        default={}, description="Further links to the fabric, by the names of fabric.rails."
     )
     rdma_devices: tuple[RdmaDevice, ...] = Field(
         default=(),
@@ -240,6 +266,14 @@ class Node(Settings):
     @property
     def gpu_count(self) -> int:
         return self.gpus.count if self.gpus else 0
+
+    @property
+    def links(self) -> dict[str, Rail]:
+        """Every link to the fabric by its subnet's name, the first one first."""
+        first = Rail(
+            interface=self.interface, address=self.fabric_address, pci=self.pci, mac=self.mac
+        )
+        return {FABRIC: first, **self.rails}
 
 
 class Images(Settings):

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from remote.connection import Connection
+from stack.schema import FABRIC
 
 
 class _Order(BaseModel):
@@ -41,8 +42,16 @@ class Return(_Order):
     fabric_manager: bool
     interface: str
     fabric_address: str
+    rails: dict[str, str] = Field(default={}, description="interface → address of further links")
     mtu_bytes: int
     containers: list[str] = Field(description="those that ran before")
+
+
+class GateLink(_Order):
+    """One end of a link between such nodes."""
+
+    interface: str
+    address: str
 
 
 class GateNode(_Order):
@@ -51,7 +60,16 @@ class GateNode(_Order):
     connection: Connection
     interface: str
     fabric_address: str
+    rails: dict[str, GateLink] = Field(default={}, description="further links by network")
     rdma: bool
+
+    @property
+    def links(self) -> dict[str, GateLink]:
+        """Every link by its network's name, the first one first."""
+        return {
+            FABRIC: GateLink(interface=self.interface, address=self.fabric_address),
+            **self.rails,
+        }
 
 
 class Gate(_Order):

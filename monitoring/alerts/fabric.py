@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from monitoring.rule import Alert, Group, Record, Severity
-from stack.schema import Site
+from stack.schema import FABRIC, Site
 
 LOSS = "rackform:loss_ratio"
 """Share of pings that were not answered, by node, peer, network, size."""
@@ -76,7 +76,7 @@ def _links(site: Site) -> Iterator[Alert]:
     limit = _SLOW_S[site.twin]
     yield Alert(
         name="LinkSlow",
-        expr=f'{LATENCY}{{network="fabric",size="small"}} > {limit:g}',
+        expr=f'{LATENCY}{{{_fabric(site)},size="small"}} > {limit:g}',
         for_s=60,
         severity=Severity.WARNING,
         summary=f"A ping between {_BETWEEN} takes {{{{ $value | humanizeDuration }}}}.",
@@ -85,12 +85,19 @@ def _links(site: Site) -> Iterator[Alert]:
     )
 
 
+def _fabric(site: Site) -> str:
+    """Return the matcher of all networks of the fabric."""
+    networks = list(site.fabric.subnets)
+    return f'network=~"{"|".join(networks)}"' if len(networks) > 1 else f'network="{FABRIC}"'
+
+
 def _speeds(site: Site) -> Iterator[Alert]:
     """One rule for all nodes whose interface has the same name."""
     gbit_s = _VETH_GBIT_S if site.twin else float(site.fabric.link.gbit_s)
     nodes = defaultdict(list)
     for name, node in site.nodes.items():
-        nodes[node.interface].append(name)
+        for link in node.links.values():
+            nodes[link.interface].append(name)
     for interface, names in nodes.items():
         chosen = f'node_network_speed_bytes{{device="{interface}",node=~"{"|".join(names)}"}}'
         yield Alert(

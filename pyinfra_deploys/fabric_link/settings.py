@@ -1,6 +1,7 @@
-"""A host's link to the fabric: address, MTU, kept over a reboot by systemd-networkd."""
+"""A host's links to the fabric: address, MTU, kept over a reboot by systemd-networkd."""
 
 from ipaddress import IPv4Address, IPv4Interface
+from itertools import combinations
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -46,29 +47,42 @@ class Infiniband(Settings):
     )
 
 
-class FabricLinkSettings(Settings):
+class Link(Settings):
+    """One link of the host: an interface, its address, and its card where that is declared."""
+
     interface: Interface
     address: IPv4Interface = Field(description="address with its prefix: 10.78.0.11/24")
+    pci: PciAddress | None = Field(
+        default=None, description="the card, which gets the name `interface`; 0000:17:00.0"
+    )
+    mac: Mac | None = Field(default=None, description="the card by its permanent MAC address")
+
+
+class FabricLinkSettings(Link):
+    """The first link, and what all have in common."""
+
     mtu_bytes: int = Field(ge=1280, le=65535)
     management_address: IPv4Address = Field(
         description="the address by which the host is reached: its interface is never touched"
     )
     required_for_online: bool = False
-    pci: PciAddress | None = Field(
-        default=None, description="the card, which gets the name `interface`; 0000:17:00.0"
-    )
-    mac: Mac | None = Field(default=None, description="the card by its permanent MAC address")
     roce: Roce | None = None
     infiniband: Infiniband | None = None
+    rails: list[Link] = Field(default=[], description="further links, each in a subnet of its own")
+
+    @property
+    def links(self) -> list[Link]:
+        return [self, *self.rails]
 
     @model_validator(mode="after")
     def _apart_from_management(self) -> Self:
-        if self.address.ip == self.management_address:
-            raise ValueError(
-                f"{self.address.ip} is the management address, too: the fabric needs its own"
-            )
-        if self.pci and self.mac:
-            raise ValueError("pci and mac both name the card: give one")
+        for link in self.links:
+            if link.address.ip == self.management_address:
+                raise ValueError(
+                    f"{link.address.ip} is the management address, too: the fabric needs its own"
+                )
+            if link.pci and link.mac:
+                raise ValueError("pci and mac both name the card: give one")
         if self.roce and self.infiniband:
             raise ValueError("roce and infiniband are two fabrics: give one")
         limit = 65520 if self.infiniband and self.infiniband.mode == "connected" else 4092
@@ -76,4 +90,17 @@ class FabricLinkSettings(Settings):
             raise ValueError(
                 f"IP over InfiniBand ({self.infiniband.mode}) has at most {limit} bytes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _apart_from_each_other(self) -> Self:
+        for one, other in combinations(self.links, 2):
+            cards = {one.interface, one.pci, one.mac} & {other.interface, other.pci, other.mac}
+            if shared := cards - {None}:
+                raise ValueError(f"{shared.pop()} is in two links: each needs a card of its own")
+            if one.address.network.overlaps(other.address.network):
+                raise ValueError(
+                    f"{other.address} is in the subnet of {one.address}, and a packet would take "
+                    "either link: each needs a subnet of its own"
+                )
         return self

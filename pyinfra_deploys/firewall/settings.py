@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pyinfra_deploys.model import Settings
 
+Interface = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -14,9 +15,10 @@ def _in_order(ports: list[int]) -> list[int]:
 
 
 class FirewallSettings(Settings):
-    fabric_interface: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")] = Field(
+    fabric_interface: Interface = Field(
         description="the interface over which everything is reached"
     )
+    rails: list[Interface] = Field(default=[], description="the fabric's further interfaces")
     open_tcp: Annotated[list[Port], AfterValidator(_in_order)] = Field(
         description="TCP ports that are reached over every interface; SSH's is one of them"
     )

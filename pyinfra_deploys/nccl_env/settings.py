@@ -8,16 +8,23 @@ from pyinfra_deploys.model import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Value = Annotated[str, StringConstraints(pattern=r"^[^\n\r#]*$")]
+Interface = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")]
+Card = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,17}$")]
 Device = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+(:[0-9]+)?$")]
 
 
 class NcclEnvSettings(Settings):
-    socket_interface: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,15}$")] = Field(
+    socket_interface: Interface = Field(
         description="the fabric's interface; it carries bootstrap and TCP"
     )
     ib_hca: list[Device] = Field(
         default=[],
         description="RDMA devices of the data path: mlx5_0:1; exact; [nearest]: those at the GPUs",
+    )
+    cards: list[Card] = Field(
+        default=[],
+        description="interface, PCI or MAC address of each link, where there are several: [nearest]"
+        " is among these",
     )
     debug: Literal["VERSION", "WARN", "INFO", "TRACE"] | None = Field(
         default=None, description="for a diagnosis only: INFO slows a cluster in production"

@@ -13,7 +13,8 @@ from pyinfra_deploys.templating import render
 def nccl_env(settings: NcclEnvSettings) -> None:
     near: list[str] | None = []
     if settings.ib_hca == [NEAREST]:
-        near = host.get_fact(NearestRdma, interface=settings.socket_interface)
+        names = {"interface": settings.socket_interface, "cards": settings.cards}
+        near = host.get_fact(NearestRdma, **names)
     devices = {"ib_hca": chosen(settings.ib_hca, near or [])}
     write_file(
         name="NCCL on this host",

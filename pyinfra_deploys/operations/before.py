@@ -66,7 +66,7 @@ record() {
 """,
     "sysctl": """
 record() {
-  file=/proc/sys/$(echo "$2" | tr . /)
+  file=/proc/sys/$(echo "$2" | tr ./ /.)
   if [ -r "$file" ]; then keep "$1" sysctl "$2" "value=$(cat "$file")"; fi
 }
 """,

@@ -88,7 +88,7 @@ class Sysctls(FactBase[dict[str, str]]):
     def command(self, keys: list[str]) -> str:
         wanted = " ".join(shlex.quote(key) for key in keys)
         return (
-            f'for k in {wanted}; do f=/proc/sys/$(echo "$k" | tr . /);'
+            f'for k in {wanted}; do f=/proc/sys/$(echo "$k" | tr ./ /.);'
             ' if [ -r "$f" ]; then echo "$k=$(cat "$f")"; fi; done'
         )
 

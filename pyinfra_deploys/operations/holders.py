@@ -9,6 +9,8 @@ from typing_extensions import override
 
 NETWORK_MANAGER = "NetworkManager"
 UNMANAGED = "/etc/NetworkManager/conf.d/05-rackform-fabric.conf"
+NETWORK = "/etc/systemd/network/05-rackform-fabric.network"
+"""systemd takes the first file that matches, by name: netplan's begin with 10-."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Holders:
     """VLANs and others that lie upon it."""
     instead: tuple[str, ...] | None = None
     """The interfaces that there are, where there is none of that name."""
+    rails: tuple[str, ...] = ()
+    """The interfaces that are the host's further links by files of ours, declared or no more."""
 
 
 class InterfaceHolders(FactBase[Holders]):
@@ -37,6 +41,7 @@ class InterfaceHolders(FactBase[Holders]):
         stanza = shlex.quote(
             rf"^[[:space:]]*(auto|allow-[a-z]+|iface)[[:space:]]([^#]*[[:space:]])?{name}([[:space:]]|$)"
         )
+        at = f"{NETWORK.removesuffix('.network')}-"
         managed = shlex.quote(f"^{name}:(connect|disconnected|deactivating|need|unavailable)")
         return (
             "for f in /etc/network/interfaces /etc/network/interfaces.d/*; do"
@@ -45,7 +50,9 @@ class InterfaceHolders(FactBase[Holders]):
             f" m=$(readlink /sys/class/net/{interface}/master) && echo member $(basename $m);"
             f" for u in /sys/class/net/{interface}/upper_*; do"
             ' [ -e "$u" ] && [ ! "$u" -ef "${u%/*}/master" ] && echo carries ${u##*/upper_}; done;'
-            f" [ -e /sys/class/net/{interface} ] || echo instead $(ls /sys/class/net); true"
+            f" [ -e /sys/class/net/{interface} ] || echo instead $(ls /sys/class/net);"
+            f" for f in {at}*.network; do"
+            f' [ -e "$f" ] && f=${{f#{at}}} && echo rail ${{f%.network}}; done; true'
         )
 
     @staticmethod
@@ -62,7 +69,13 @@ class InterfaceHolders(FactBase[Holders]):
             member_of=next((row[1] for row in rows if row[0] == "member"), None),
             carries=tuple(row[1] for row in rows if row[0] == "carries"),
             instead=next((tuple(row[1:]) for row in rows if row[0] == "instead"), None),
+            rails=tuple(row[1] for row in rows if row[0] == "rail"),
         )
+
+
+def is_network_managers(path: str) -> bool:
+    """Whether a file of ours makes NetworkManager let go of an interface."""
+    return path.startswith(UNMANAGED.removesuffix(".conf"))
 
 
 def expect_own_interface(interface: str, found: Holders, *, comes_later: bool = False) -> None:

@@ -11,7 +11,7 @@ from pyinfra_deploys.operations import before
 from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.change import never
 from pyinfra_deploys.operations.facts import Links, LinkState
-from pyinfra_deploys.operations.holders import NETWORK_MANAGER, UNMANAGED
+from pyinfra_deploys.operations.holders import NETWORK_MANAGER, is_network_managers
 from pyinfra_deploys.operations.script import Script
 from pyinfra_deploys.operations.way_back import arm, disarm
 
@@ -45,7 +45,7 @@ def apply_link(  # noqa: PLR0913 - one argument a setting
     changing = reload or missing or present.mtu_bytes != mtu_bytes
     record = before.link(interface)
     if changing:
-        yield Recorded(arm(interface, present, files), record)
+        yield Recorded(arm({interface: present}, files), record)
     # First: with an address the kernel removes those that came after it in its subnet.
     for extra in present.addresses:
         if extra != address:
@@ -64,7 +64,7 @@ def apply_link(  # noqa: PLR0913 - one argument a setting
 
 def reread(files: Sequence[str]) -> Generator[StringCommand, None, None]:
     """Yield what makes the readers of network `files` read them: NetworkManager lets go first."""
-    if UNMANAGED in files:
+    if any(map(is_network_managers, files)):
         yield StringCommand("systemctl", "reload", NETWORK_MANAGER)
     yield StringCommand("networkctl", "reload")
 

@@ -24,7 +24,7 @@ for e in *; do [ -f "$e" ] || continue
   unit) systemctl show -p LoadState,ActiveState,UnitFileState "$t" | sed 's/^/now-/';;
   package) now='now=${db:Status-Status}\\nnow-version=${Version}\\nnow-want=${db:Status-Want}'
     dpkg-query -W -f "$now"'\\nkib=${Installed-Size}\\n' "$t" 2>/dev/null || echo now=absent;;
-  sysctl) f=/proc/sys/$(echo "$t" | tr . /); if [ -r "$f" ]; then echo "now=$(cat "$f")"; fi;;
+  sysctl) f=/proc/sys/$(echo "$t" | tr ./ /.); if [ -r "$f" ]; then echo "now=$(cat "$f")"; fi;;
   esac
 done
 exit 0

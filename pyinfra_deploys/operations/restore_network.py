@@ -4,14 +4,14 @@ It goes back to what is there now unless the host is reached again, as `operatio
 """
 
 import shlex
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from pyinfra_deploys.operations.facts import Links, LinkState
-from pyinfra_deploys.operations.holders import NETWORK_MANAGER, UNMANAGED
+from pyinfra_deploys.operations.holders import NETWORK_MANAGER, is_network_managers
 from pyinfra_deploys.operations.record import Entry
 from pyinfra_deploys.operations.restore import (
     RUNNING,
@@ -54,9 +54,9 @@ def restore_network(
         told = f"{reached[0]} stays as it is: the host is reached by it"
         yield Script(told, forgotten(*entries))
         return
-    for entry in there:
-        yield from _tried(entry, links[entry.target], files, units)
-    if not there:  # an `up` ended before any interface was changed
+    if there:
+        yield from _tried(there, links, files, units)
+    else:  # an `up` ended before any interface was changed
         yield from _files_and_units(files, units)
     yield Script("the network is as it was", forgotten(*entries))
 
@@ -66,18 +66,25 @@ def _has(link: LinkState, address: str) -> bool:
 
 
 def _tried(
-    entry: Entry, present: LinkState, files: Sequence[Entry], units: Sequence[Entry]
+    there: Sequence[Entry],
+    links: Mapping[str, LinkState],
+    files: Sequence[Entry],
+    units: Sequence[Entry],
 ) -> Generator[StringCommand, None, None]:
+    """Put all of it back as one trial: files and systemd-networkd are every interface's."""
     paths = [each.target for each in files]
     kept = " && ".join(f"{{ {keep(path)}; }}" for path in paths) or "true"
     yield Script("keep the present network's files until it is over", kept)
-    yield arm(entry.target, present, paths)
+    yield arm({entry.target: links[entry.target] for entry in there}, paths)
     yield from _files_and_units(files, units)
-    if entry.get("was") == "link":
-        yield addresses_back(entry, present)
+    found = [entry for entry in there if entry.get("was") == "link"]
+    for entry in found:
+        yield addresses_back(entry, links[entry.target])
     yield disarm()
-    name, former = (shlex.quote(each) for each in (entry.target, entry.get("name")))
-    if entry.get("was") == "link" and entry.get("name") != entry.target:
+    for entry in found:
+        if entry.get("name") == entry.target:
+            continue
+        name, former = (shlex.quote(each) for each in (entry.target, entry.get("name")))
         yield Script(
             f"{entry.target} is called {entry.get('name')} again",
             f"ip link set dev {name} down && ip link set dev {name} name {former} &&",
@@ -94,7 +101,7 @@ def _files_and_units(
     commands = [command for each in units for command in unit_back(each)]
     stays = networkd is None or networkd.get("ActiveState") in RUNNING
     reread = ["networkctl reload"] if stays else []
-    if any(each.target == UNMANAGED for each in files):
+    if any(is_network_managers(each.target) for each in files):
         reread.insert(0, f"systemctl reload {NETWORK_MANAGER}")
     for command in [*commands, *reread]:
         yield StringCommand(command)

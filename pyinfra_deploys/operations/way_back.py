@@ -7,10 +7,10 @@ change has cut that off, `disarm` never comes.
 
 import posixpath
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyinfra_deploys.operations.facts import LinkState
-from pyinfra_deploys.operations.holders import NETWORK_MANAGER, UNMANAGED
+from pyinfra_deploys.operations.holders import NETWORK_MANAGER, is_network_managers
 from pyinfra_deploys.operations.script import Script
 
 SECONDS = 60
@@ -37,20 +37,23 @@ def _restore(path: str) -> str:
     )
 
 
-def arm(interface: str, former: LinkState, files: Sequence[str]) -> Script:
-    """Return what puts the network back after `SECONDS` unless `disarm` comes before."""
-    name = shlex.quote(interface)
+def arm(former: Mapping[str, LinkState], files: Sequence[str]) -> Script:
+    """Return what puts these interfaces back after `SECONDS` unless `disarm` comes before."""
+    names = {interface: shlex.quote(interface) for interface in former}
+    reload = [f"systemctl reload {NETWORK_MANAGER}"]
     lines = [
         *(_restore(path) for path in files),
-        *([f"systemctl reload {NETWORK_MANAGER}"] if UNMANAGED in files else []),
+        *(reload if any(map(is_network_managers, files)) else []),
         "systemctl start systemd-networkd",
         "networkctl reload",
-        f"networkctl reconfigure {name}",
+        *(f"networkctl reconfigure {name}" for name in names.values()),
         "sleep 2",
     ]
-    if former.mtu_bytes:
-        lines.append(f"ip link set dev {name} mtu {former.mtu_bytes}")
-    lines += [f"ip addr replace {shlex.quote(address)} dev {name}" for address in former.addresses]
+    for interface, name in names.items():
+        link = former[interface]
+        if link.mtu_bytes:
+            lines.append(f"ip link set dev {name} mtu {link.mtu_bytes}")
+        lines += [f"ip addr replace {shlex.quote(each)} dev {name}" for each in link.addresses]
     lines += [f"rm -rf {FORMER}", "logger -t rackform 'the network went back to what it was'"]
     content = shlex.quote("\n".join(lines) + "\n")
     return Script(

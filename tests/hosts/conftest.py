@@ -13,6 +13,7 @@ from testinfra.host import Host
 
 from remote.ssh import write_ssh_files
 from stack.expectations import Expectations, ExpectedHost
+from tests.hosts.way import Way
 
 _VARIABLE = "RACKFORM_EXPECTATIONS"
 
@@ -30,10 +31,16 @@ def pytest_ignore_collect() -> bool | None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "node" in metafunc.fixturenames:
         metafunc.parametrize("node", list(_expectations().hosts))
-    if "pair" in metafunc.fixturenames:
-        names = list(_expectations().hosts)
-        pairs = [(a, b) for a in names for b in names if a != b]
-        metafunc.parametrize("pair", pairs, ids=["-to-".join(pair) for pair in pairs])
+    if "way" in metafunc.fixturenames:
+        hosts = _expectations().hosts
+        ways = [
+            Way(source, target, network)
+            for source, one in hosts.items()
+            for target, other in hosts.items()
+            for network in one.links
+            if source != target and network in other.links
+        ]
+        metafunc.parametrize("way", ways, ids=str)
 
 
 @pytest.fixture(scope="session")

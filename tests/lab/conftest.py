@@ -62,7 +62,7 @@ def nodes(report: dict[str, Any]) -> dict[str, Connection]:
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     """Make one host of a twin of its own, with its switch."""
-    with claimed(tmp_path_factory.mktemp("state")) as lab:
+    with claimed(tmp_path_factory.mktemp("state"), rails=True) as lab:
         switch.create(lab.twin, lab.tor)
         yield lab_nodes.create(lab.twin, lab.specs[0])
 

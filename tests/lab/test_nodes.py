@@ -9,21 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from lab import cgroups, login, network, nodes, overlay, processes, switch
 from lab import twin as twins
 from lab.layout import Twin
+from pyinfra_deploys.client import HostWorker
 from remote.connection import Connection
 from remote.errors import RackformError
 from stack.paths import ROOT, store_dir
-from tests.lab.two_hosts import FABRIC, Lab, claimed
+from tests.lab.two_hosts import FABRIC, RAIL, Lab, claimed
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with claimed(tmp_path_factory.mktemp("a state, with: odd, name")) as made:
+    with claimed(tmp_path_factory.mktemp("a state, with: odd, name"), rails=True) as made:
         yield made
 
 
@@ -88,7 +90,40 @@ def test_the_switch_port_bounds_what_passes_the_fabric(up: Lab) -> None:
     assert up.ping(9000)
 
 
-def test_a_reboot_is_one_and_the_fabric_address_comes_back(up: Lab) -> None:
+def links(name: str) -> dict[str, JsonValue]:
+    """Return what a host is told of its two links."""
+    return {
+        "interface": "fab0",
+        "address": f"{FABRIC[name]}/24",
+        "mtu_bytes": 9000,
+        "management_address": {"a": "10.76.0.11", "b": "10.76.0.12"}[name],
+        "rails": [{"interface": "fab1", "address": f"{RAIL[name]}/24"}],
+    }
+
+
+def test_a_rail_carries_what_its_own_ports_let_through_by_its_own_cards(
+    up: Lab, worker: HostWorker
+) -> None:
+    for name in ("a", "b"):
+        found = nodes.read(up.twin, name)
+        assert found
+        declared = {"fabric_link": links(name)}
+        worker.apply(found.connection, declared)
+        assert worker.plan(found.connection, declared) == []
+    for device in ("swp3", "swp4"):
+        up.port_mtu(device, 9000)
+    assert up.ping(9000, RAIL["b"])
+    for device in ("swp3", "swp4"):
+        up.port_mtu(device, 4200)
+        assert up.ping(4200, RAIL["b"])
+        assert not up.ping(9000, RAIL["b"]), f"9000 bytes passed {device} at 4200"
+        assert up.ping(9000)
+        up.port_mtu(device, 9000)
+    heard = up.ssh("a", f"ip neigh show {RAIL['b']} dev fab1").split()
+    assert network.mac("b", "fab1") in heard
+
+
+def test_a_reboot_is_one_and_the_addresses_of_the_fabric_come_back(up: Lab) -> None:
     up.fabric("a")
     before = up.ssh("a", "cat /proc/sys/kernel/random/boot_id")
     with contextlib.suppress(RackformError):  # the connection ends with the host
@@ -102,6 +137,8 @@ def test_a_reboot_is_one_and_the_fabric_address_comes_back(up: Lab) -> None:
     assert after != before
     wait(f"ip -br addr show fab0 | grep -q '{FABRIC['a']}'", up, "a")
     assert up.ssh("a", "cat /sys/class/net/fab0/mtu") == "9000"
+    wait(f"ip -br addr show fab1 | grep -q '{RAIL['a']}'", up, "a")
+    assert up.ssh("a", "cat /sys/class/net/fab1/mtu") == "9000"
 
 
 def _answers(connection: Connection) -> bool:
@@ -164,7 +201,10 @@ def test_a_switch_made_anew_gets_its_cables_back(up: Lab) -> None:
     switch.delete(up.twin, "tor")
     found = nodes.read(up.twin, "a")
     assert found
-    assert found.problems == ("fab0 is not plugged into tor.Ethernet1",)
+    assert found.problems == (
+        "fab0 is not plugged into tor.Ethernet1",
+        "fab1 is not plugged into tor.Ethernet3",
+    )
     switch.create(up.twin, up.tor)
     assert nodes.read(up.twin, "a") == found.model_copy(update={"problems": ()})
 

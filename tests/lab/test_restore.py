@@ -22,8 +22,9 @@ DEPLOYS: Deploys = {
         "address": "10.75.0.11/24",
         "mtu_bytes": 4200,
         "management_address": "10.76.0.11",
+        "rails": [{"interface": "fab1", "address": "10.74.0.11/24"}],
     },
-    "firewall": {"fabric_interface": "fab0", "open_tcp": [22]},
+    "firewall": {"fabric_interface": "fab0", "open_tcp": [22], "rails": ["fab1"]},
     "nccl_env": {"socket_interface": "fab0"},
     "docker_engine": {"registry": "10.76.0.11:5000", "ca_certificate": "not read here"},
     "watchdog": {
@@ -40,7 +41,12 @@ echo '10.9.9.9 printer' >> /etc/hosts
 printf 'auto fab0\\niface fab0 inet static\\n  address 10.75.0.99/24\\n' \
   > /etc/network/interfaces.d/fabric
 ip addr add 10.75.0.99/24 dev fab0; ip link set fab0 mtu 1600 up
+ip addr add 10.74.0.99/24 dev fab1; ip link set fab1 mtu 1700 up
 systemctl enable -q docker; systemctl restart docker
+"""
+FAB1 = """
+ip -4 -o addr show dev fab1 | cut -d' ' -f1-9; cat /sys/class/net/fab1/mtu
+sysctl net.ipv4.conf.fab0.arp_ignore net.ipv4.conf.fab1.arp_ignore net.ipv4.conf.fab1.arp_announce
 """
 FOUND = f"""
 cd /etc
@@ -50,6 +56,7 @@ find . -type d -printf '%p %m\\n'
 systemctl list-unit-files --no-legend --no-pager --type=service,socket | awk '{{print $1, $2}}'
 systemctl is-active docker containerd systemd-networkd systemd-networkd.socket rackform-firewall
 sysctl {" ".join(sorted(SERVING_SYSCTLS))} 2>/dev/null
+{FAB1}
 ip -4 -o addr show dev fab0 | cut -d' ' -f1-9; cat /sys/class/net/fab0/mtu
 nft list tables
 true
@@ -87,6 +94,23 @@ def test_a_host_is_given_back_as_it_was_found(host: Connection, worker: HostWork
     assert worker.plan(host, RESTORE) == []
     gone = ssh.run(host, "ls -d /var/lib/rackform/before", check=False)
     assert gone.returncode != 0
+
+
+def test_a_rail_that_is_declared_no_more_is_put_back_and_the_first_link_stays(
+    host: Connection, worker: HostWorker
+) -> None:
+    rail = ssh.run(host, FAB1).stdout
+    without = {key: v for key, v in DEPLOYS["fabric_link"].items() if key != "rails"}
+    worker.apply(host, DEPLOYS)
+    up = ssh.run(host, FAB1).stdout
+    assert "10.74.0.11/24" in up
+    assert "\n4200\n" in up
+    assert "fab1.arp_ignore = 1" in up
+    worker.apply(host, {**DEPLOYS, "fabric_link": without})
+    assert ssh.run(host, FAB1).stdout == rail
+    assert worker.plan(host, {**DEPLOYS, "fabric_link": without}) == []
+    assert "10.75.0.11/24" in ssh.run(host, "ip -4 addr show dev fab0").stdout
+    worker.apply(host, RESTORE)
 
 
 def test_changes_by_hand_since_are_kept_and_a_half_done_up_goes_back_too(

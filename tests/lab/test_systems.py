@@ -20,7 +20,7 @@ pytestmark = pytest.mark.root
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
     variant = TwinSystem.DEBIAN_13.image_variant
-    with claimed(tmp_path_factory.mktemp("state"), variant) as made:
+    with claimed(tmp_path_factory.mktemp("state"), variant, rails=True) as made:
         switch.create(made.twin, made.tor)
         offers = {"driver": offered(VERSIONS[0])}
         yield nodes.create(made.twin, made.specs[0].model_copy(update=offers))

@@ -17,6 +17,7 @@ from remote.errors import RackformError
 from stack.paths import ROOT, store_dir
 
 FABRIC = {"a": "10.75.0.11", "b": "10.75.0.12"}
+RAIL = {"a": "10.74.0.11", "b": "10.74.0.12"}
 NETWORKD = """\
 [Match]
 Name=fab0
@@ -29,9 +30,10 @@ LinkLocalAddressing=no
 
 
 class Lab:
-    """Two small hosts on one switch."""
+    """Two small hosts on one switch, by one link each or, with `rails`, by two."""
 
-    def __init__(self, state: Path, *variants: str) -> None:
+    def __init__(self, state: Path, *variants: str, rails: bool = False) -> None:
+        self.rails = rails
         self.twin = Twin(state, store_dir())
         self.key = controller_key(state / "test")
         first, *rest = variants or ("default",)
@@ -40,13 +42,13 @@ class Lab:
             for name, variant in zip(FABRIC, [first, *(rest or [first])], strict=True)
         }
 
-    def node(self, name: str, last: int, port: str) -> NodeSpec:
+    def node(self, name: str, last: int, *ports: str) -> NodeSpec:
         return NodeSpec(
             site="test",
             name=name,
             base_digest=self.base_digests[name],
             address=f"10.76.0.{last}/24",
-            cables={"fab0": f"tor.{port}"},
+            cables={f"fab{number}": f"tor.{port}" for number, port in enumerate(ports)},
             memory_gib=1,
             gpus=2,
             authorized_key=self.key.public,
@@ -55,7 +57,11 @@ class Lab:
 
     @property
     def specs(self) -> list[NodeSpec]:
-        return [self.node("a", 11, "Ethernet1"), self.node("b", 12, "Ethernet2")]
+        second = {"a": ["Ethernet3"], "b": ["Ethernet4"]} if self.rails else {"a": [], "b": []}
+        return [
+            self.node("a", 11, "Ethernet1", *second["a"]),
+            self.node("b", 12, "Ethernet2", *second["b"]),
+        ]
 
     @property
     def tor(self) -> SwitchSpec:
@@ -64,7 +70,7 @@ class Lab:
             name="tor",
             os="eos",
             address="10.76.0.2/24",
-            ports=["Ethernet1", "Ethernet2", "Ethernet3"],
+            ports=["Ethernet1", "Ethernet2", "Ethernet3", "Ethernet4"],
             max_mtu_bytes=9214,
             authorized_key=self.key.public,
             private_key_file=self.key.private_file,
@@ -94,9 +100,9 @@ class Lab:
     def port_mtu(self, device: str, mtu: int) -> None:
         network.batch([f"link set {device} mtu {mtu}"], name="tor", purpose="set an MTU")
 
-    def ping(self, size: int) -> bool:
+    def ping(self, size: int, address: str = FABRIC["b"]) -> bool:
         """Say whether an unfragmented packet of this size comes back from the other host."""
-        command = f"ping -c 2 -i 0.2 -W 1 -M do -s {size - 28} {FABRIC['b']}"
+        command = f"ping -c 2 -i 0.2 -W 1 -M do -s {size - 28} {address}"
         try:
             self.ssh("a", command)
         except RackformError:
@@ -105,15 +111,16 @@ class Lab:
 
 
 @contextlib.contextmanager
-def claimed(state: Path, *variants: str) -> Iterator[Lab]:
+def claimed(state: Path, *variants: str, rails: bool = False) -> Iterator[Lab]:
     """Give the twin to the block, then remove it; skip the tests where another one is there.
 
     Args:
         state: where it is kept.
         variants: of the node image: of both hosts, or of the one and the other.
+        rails: each host has a second link.
 
     """
-    made = Lab(state, *variants)
+    made = Lab(state, *variants, rails=rails)
     try:
         twins.claim(made.twin, ROOT)
     except RackformError as error:

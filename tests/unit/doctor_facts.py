@@ -50,12 +50,13 @@ def node(site: Site, name: str, **changes: object) -> NodeFacts:
     healthy = NodeFacts(
         machine=gpu_machine(name) if gpus else Machine(address=name, hostname=name),
         interfaces={
-            declared.interface: Interface(
+            link.interface: Interface(
                 mtu_bytes=site.fabric.mtu_bytes,
                 up=True,
-                addresses=(str(declared.fabric_address),),
+                addresses=(str(link.address),),
                 speed_mbit_s=100_000,
             )
+            for link in declared.links.values()
         },
         nccl={"NCCL_SOCKET_IFNAME": f"={declared.interface}"},
         rdma_devices=("mlx5_0",) if declared.rdma_devices else (),
@@ -120,7 +121,11 @@ def facts(site: Site, **changed: NodeFacts) -> Facts:
         nodes={name: changed.get(name) or node(site, name) for name in names},
         switches={"tor1": switched()},
         pings=tuple(
-            Ping(source=a, target=b, small=True, large=True) for a in names for b in names if a != b
+            Ping(source=a, target=b, network=network, small=True, large=True)
+            for a in names
+            for b in names
+            for network in site.nodes[a].links
+            if a != b and network in site.nodes[b].links
         ),
         service=served(site),
     )

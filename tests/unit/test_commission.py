@@ -1,6 +1,7 @@
 """Commissioning: what tools print is read, judged against floors, and told on one page."""
 
 import ast
+import dataclasses
 import json
 import shlex
 import subprocess
@@ -28,6 +29,7 @@ from remote.connection import Connection
 from remote.errors import RackformError
 from stack.load import load_site
 from tests.unit.loopback_ssh import Loopback, serving
+from tests.unit.rails import with_rails
 from tests.unit.site_examples import example, real
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures" / "commission"
@@ -246,6 +248,40 @@ def test_every_pair_is_measured_both_ways_and_a_failure_leaves_the_rest(
     ]
     assert list(work._nccl(site, ends, skipped)) == []
     assert skipped[-1] == "NCCL, since the nodes of a twin have no GPU"
+
+
+def test_a_rail_is_measured_between_the_nodes_that_are_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = load_site(with_rails())
+    rails = {
+        name: {"rail1": End(end(name, "").connection, "10.79.0.1", network="rail1")}
+        for name in ("w1", "w2")
+    }
+    ends = {
+        name: dataclasses.replace(end(name, "10.78.0.1"), rails=rails.get(name, {}))
+        for name in site.nodes
+    }
+
+    def measure(sender: End, receiver: End, tool: Tool, _: int) -> LinkResult:
+        assert sender.network == receiver.network
+        return LinkResult(
+            sender=sender.name, receiver=receiver.name, network=receiver.network,
+            tool=tool, gbit_s=40 if receiver.network == "rail1" else 94,
+        )  # fmt: skip
+
+    monkeypatch.setattr(links, "missing", lambda *_: False)
+    monkeypatch.setattr(links, "measure", measure)
+    found = list(work._links(site, ends, 1, []))
+    assert [(each.sender, each.receiver) for each in found if each.network == "rail1"] == [
+        ("w1", "w2"), ("w2", "w1"),
+    ]  # fmt: skip
+    assert len(found) == 8
+    told = verdict(measured(*found))
+    assert told.reasons[0].startswith("w1 to w2 over rail1: 40.0 Gbit/s by iperf3, below")
+    assert "<td>w2 over rail1</td>" in html(measured(*found), told)
+    first, rail = (each for each in found if (each.sender, each.receiver) == ("w2", "w1"))
+    assert len(verdict(measured(rail), measured(first)).reasons) == 1, "a rail is another link"
 
 
 def test_nccl_is_measured_inside_each_node_and_across_all(monkeypatch: pytest.MonkeyPatch) -> None:

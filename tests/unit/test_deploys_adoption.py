@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import OperationError
 
-from pyinfra_deploys.fabric_link.steps import LINK, NETWORK
+from pyinfra_deploys.fabric_link.places import LINK
 from pyinfra_deploys.operations import before
 from pyinfra_deploys.operations.facts import Links, LinkState
 from pyinfra_deploys.operations.holders import (
+    NETWORK,
     UNMANAGED,
     Holders,
     InterfaceHolders,
@@ -149,7 +150,7 @@ def test_networkmanager_lets_go_before_the_interface_is_set_up_and_is_told_on_th
     lines = told(apply_link, link(1500), reload_if=lambda: True, files=[UNMANAGED], **DECLARED)
     assert lines[1:3] == ["systemctl reload NetworkManager", "networkctl reload"]
     former = LinkState(1500, up=True, addresses=())
-    assert "systemctl reload NetworkManager" in arm("fab0", former, [UNMANAGED]).get_raw_value()
+    assert "systemctl reload NetworkManager" in arm({"fab0": former}, [UNMANAGED]).get_raw_value()
 
 
 def test_an_interface_is_recorded_before_anything_happens_to_it() -> None:

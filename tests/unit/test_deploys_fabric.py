@@ -12,6 +12,7 @@ from pyinfra.api.exceptions import OperationError
 
 from components.hardware import nccl_settings
 from pyinfra_deploys import registry
+from pyinfra_deploys.fabric_link.places import Places
 from pyinfra_deploys.operations import way_back
 from pyinfra_deploys.operations.card import Card, Cards, name_card
 from pyinfra_deploys.operations.facts import FileAt, Links, LinkState
@@ -153,7 +154,9 @@ def test_nccl_marks_its_packets_for_the_priority_that_is_lossless() -> None:
 
 
 def test_roce_is_set_up_when_the_card_appears() -> None:
-    text = render("fabric_link", "rackform-roce.service.j2", fabric(interface="ens-1", roce={}))
+    settings = fabric(interface="ens-1", roce={})
+    script = Places().roce_script
+    text = render("fabric_link", "rackform-roce.service.j2", settings, script=script)
     assert r"After=sys-subsystem-net-devices-ens\x2d1.device" in text
     assert "ExecStart=/etc/rackform/roce.sh" in text
 
@@ -294,7 +297,7 @@ def test_a_file_goes_back_to_what_it_was_or_to_nothing(
 
 def test_the_way_back_puts_addresses_and_mtu_back_and_is_valid_shell() -> None:
     former = LinkState(1500, up=True, addresses=("10.78.0.11/24", "10.78.0.99/24"))
-    armed = way_back.arm("fab0", former, ["/etc/systemd/network/a b.network"]).get_raw_value()
+    armed = way_back.arm({"fab0": former}, ["/etc/systemd/network/a b.network"]).get_raw_value()
     subprocess.run(["sh", "-n"], input=armed, text=True, check=True)
     assert "--on-active=60" in armed
     inner = next(word for word in shlex.split(armed) if "networkctl reload" in word)

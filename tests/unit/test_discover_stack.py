@@ -195,6 +195,19 @@ def test_the_stack_file_is_a_valid_site_whose_choices_are_explained() -> None:
     assert "mtu_bytes: 9000 # now: gpu1 1500, gpu2 1500" in text
 
 
+def test_another_card_with_rdma_is_named_as_what_may_be_a_rail() -> None:
+    one = a_machine()
+    management, fabric = one.nics
+    other = fabric.model_copy(
+        update={"name": "ens2f0", "pci": "0000:65:00.0", "rdma": "mlx5_1", "up": False}
+    )
+    machine = one.model_copy(update={"nics": (management, fabric, other)})
+    text = stack_file([machine, second()], wishes())
+    assert "        # ens2f0 (0000:65:00.0, mlx5_1) may be a rail: see fabric.rails\n" in text
+    assert site(text).nodes["gpu1"].rails == {}
+    assert "may be a rail" not in stack_file([one, second()], wishes())
+
+
 def test_a_switch_that_lldp_hears_gets_its_ports() -> None:
     machines = [
         a_machine(lldp=OLD_LLDP.format("Ethernet0")),

@@ -17,7 +17,7 @@ from remote import ssh
 from remote.connection import Connection
 from remote.errors import RackformError
 from stack.load import load_site
-from stack.steps import Gate, GateNode, Step
+from stack.steps import Gate, GateLink, GateNode, Step
 from tests.unit.site_examples import example, only_error
 from tests.unit.sites import changed
 from tests.unit.test_components_appliance import Engine, declare
@@ -139,6 +139,20 @@ def test_jumbo_frames_that_are_lost_are_named_with_their_pair_before_anything_ha
     assert "w1 and w2: packets of 9000 bytes don't get from w2 to w1 (10.78.0.12)" in str(
         error.value
     )
+    assert hosts.told == []
+
+
+def test_a_rail_without_a_way_is_named_though_the_first_link_is_well(hosts: Hosts) -> None:
+    rails = {
+        name: each.model_copy(
+            update={"rails": {"rail1": GateLink(interface="fab1", address=f"10.79.0.{last}")}}
+        )
+        for last, (name, each) in enumerate(gate().nodes.items(), 12)
+    }
+    hosts.lost["w2", "10.79.0.12"] = 0
+    with pytest.raises(RackformError) as error:
+        steps.run(Step.GATE, gate().model_copy(update={"nodes": rails}).model_dump_json())
+    assert "nothing gets from w2 to w1 (10.79.0.12) over fab1: no answer" in str(error.value)
     assert hosts.told == []
 
 

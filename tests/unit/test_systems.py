@@ -16,7 +16,7 @@ from pyinfra_deploys.docker_engine import steps as docker
 from pyinfra_deploys.fabric_link import steps as fabric
 from pyinfra_deploys.nvidia_driver import steps as nvidia
 from pyinfra_deploys.operations.facts import InstalledPackages, LimitBounds, Programs
-from pyinfra_deploys.operations.holders import UNMANAGED, Holders, InterfaceHolders
+from pyinfra_deploys.operations.holders import NETWORK, UNMANAGED, Holders, InterfaceHolders
 from pyinfra_deploys.operations.packages import INSTALL
 from pyinfra_deploys.operations.systems import SYSTEMS, OsRelease, system_of
 from remote.errors import RackformError
@@ -202,7 +202,7 @@ def test_an_interface_of_ubuntu_s_networkmanager_is_taken_over(
     assert unmanaged["content"] == "[keyfile]\nunmanaged-devices+=interface-name:fab0\n"
     assert unmanaged["keep_former"]
     (applied,) = seen.of("apply_link")
-    assert applied["files"] == [fabric.NETWORK, UNMANAGED]
+    assert applied["files"] == [NETWORK, UNMANAGED]
 
 
 def test_an_interface_that_nobody_holds_changes_nothing_of_others(
@@ -211,7 +211,7 @@ def test_an_interface_that_nobody_holds_changes_nothing_of_others(
     seen = Recorder(monkeypatch, fabric)
     run(fabric, "fabric_link", {InterfaceHolders: Holders()}, **FABRIC)
     assert seen.of("edit_file") == []
-    assert seen.of("apply_link")[0]["files"] == [fabric.NETWORK]
+    assert seen.of("apply_link")[0]["files"] == [NETWORK]
 
 
 @pytest.mark.parametrize(
