@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from fabric import switchport
 from fabric.changes import Change, Running, Setting, Value, worded
 from fabric.protocol import Ecn, Neighbour, PortState, RoceState
 
@@ -89,6 +90,14 @@ def running(text: str, ports: Sequence[str]) -> Running:
             for name, port in found.items()
         },
         rest=rest,
+        membership={
+            name: switchport.membership(
+                switchport.of(rest, name), f"interface ethernet {name[3:]} {{}}"
+            )
+            for name in found
+        },
+        vlans=switchport.vlans(rest),
+        claims=switchport.claims(rest),
     )
 
 
@@ -166,7 +175,7 @@ class Job:
     @property
     def changes(self) -> bool:
         """It is still to come, and enters what a port or the whole configuration has."""
-        entered = ("interface", "no interface", "configuration")
+        entered = ("interface", "no interface", "vlan", "no vlan", "configuration")
         return self.waits and any(line.startswith(entered) for line in self.commands)
 
 
@@ -237,12 +246,22 @@ _SWITCHED: dict[Setting, tuple[str, str | None]] = {
     Setting.TRUST: ("qos trust L3", None),
     Setting.PFC: ("dcb priority-flow-control mode on (priority {})", None),
     Setting.LLDP: ("lldp", "no lldp"),
+    Setting.VLAN: ("vlan {}", None),
+    Setting.MEMBER: ("switchport access vlan {}", None),
 }
 
 
 def _marking(queue: int, ecn: Ecn) -> str:
     bounds = f"minimum-absolute {ecn.min_kb} maximum-absolute {ecn.max_kb}"
     return f"traffic-class {queue} congestion-control ecn {bounds}"
+
+
+def _vlan_command(change: Change, port: str) -> str:
+    if change.setting is Setting.VLAN:
+        return f"vlan {change.new}" if change.new else f"no vlan {change.old}"
+    if change.new is None:
+        return f"no {port} switchport access vlan"
+    return f"{port} switchport access vlan {change.new}"
 
 
 def _commands(change: Change) -> list[str]:
@@ -272,6 +291,8 @@ def _commands(change: Change) -> list[str]:
             lines = [f"{port} qos trust {'L3' if trusted else 'L2'}"]
         case Setting.ENABLED, up:
             lines = [f"{'no ' if up else ''}{port} shutdown"]
+        case ((Setting.VLAN | Setting.MEMBER), _):
+            lines = [_vlan_command(change, port)]
         case _:
             lines = ["lldp" if change.new else "no lldp"]
     return lines
