@@ -251,21 +251,28 @@ _SWITCHED: dict[Setting, tuple[str, str | None]] = {
 }
 
 
+_VLANS = {Setting.VLAN, Setting.MEMBER}
+
+
 def _marking(queue: int, ecn: Ecn) -> str:
     bounds = f"minimum-absolute {ecn.min_kb} maximum-absolute {ecn.max_kb}"
     return f"traffic-class {queue} congestion-control ecn {bounds}"
 
 
-def _vlan_command(change: Change, port: str) -> str:
+def _at(change: Change) -> str:
+    return f"interface ethernet {(change.port or '').removeprefix('Eth')}"
+
+
+def _vlan_commands(change: Change) -> list[str]:
     if change.setting is Setting.VLAN:
-        return f"vlan {change.new}" if change.new else f"no vlan {change.old}"
+        return [f"vlan {change.new}" if change.new else f"no vlan {change.old}"]
     if change.new is None:
-        return f"no {port} switchport access vlan"
-    return f"{port} switchport access vlan {change.new}"
+        return [f"no {_at(change)} switchport access vlan"]
+    return [f"{_at(change)} switchport access vlan {change.new}"]
 
 
 def _commands(change: Change) -> list[str]:
-    port = f"interface ethernet {(change.port or '').removeprefix('Eth')}"
+    port = _at(change)
     lines: list[str]
     match change.setting, change.new:
         case Setting.MTU, mtu:
@@ -291,8 +298,6 @@ def _commands(change: Change) -> list[str]:
             lines = [f"{port} qos trust {'L3' if trusted else 'L2'}"]
         case Setting.ENABLED, up:
             lines = [f"{'no ' if up else ''}{port} shutdown"]
-        case ((Setting.VLAN | Setting.MEMBER), _):
-            lines = [_vlan_command(change, port)]
         case _:
             lines = ["lldp" if change.new else "no lldp"]
     return lines
@@ -300,4 +305,9 @@ def _commands(change: Change) -> list[str]:
 
 def commands(due: Sequence[Change]) -> list[str]:
     """Return the lines that make the difference go away, each once."""
-    return [line for line, _ in groupby(line for change in due for line in _commands(change))]
+    lines = (
+        line
+        for change in due
+        for line in (_vlan_commands if change.setting in _VLANS else _commands)(change)
+    )
+    return [line for line, _ in groupby(lines)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from fabric.limits import LIMITS
+from fabric.limits import LAST_VLAN, LIMITS
 from stack.draft import Draft
 from stack.driver import Modules, has_nvswitch, modules_for
 from stack.hints import SettingError, dotted, suggestion, told
@@ -192,6 +192,14 @@ def _mtus(draft: Draft) -> Iterator[SettingError]:
             yield told("fabric.mtu_bytes", site.fabric.mtu_bytes, rest)
 
 
+def _vlans(draft: Draft) -> Iterator[SettingError]:
+    for name, switch in draft.site.switches.items():
+        first = LIMITS[switch.os].first_vlan
+        if switch.vlan is not None and switch.vlan < first:
+            rest = f"but {switch.os} has no VLAN {switch.vlan}: write {first} to {LAST_VLAN}"
+            yield told(f"switches.{name}.vlan", switch.vlan, rest)
+
+
 def _links(draft: Draft) -> Iterator[SettingError]:
     link = draft.site.fabric.link
     wanted = LinkKind.INFINIBAND if link.rdma is Rdma.INFINIBAND else LinkKind.ETHERNET
@@ -328,6 +336,7 @@ _RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
     _cables,
     _uncabled,
     _mtus,
+    _vlans,
     _links,
     _cards,
     _drivers,
