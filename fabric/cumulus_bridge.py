@@ -60,12 +60,12 @@ def _untagged(tree: Mapping[str, object]) -> int:
 
 def membership(tree: Mapping[str, object], paths: Sequence[Path], port: str) -> Membership:
     """Read one port of an expanded tree; `paths` are its settings, those that are nobody's."""
-    carried = next((path for path in paths if _carries(path, port)), None)
+    carried = next(((path, kept) for path in paths if (kept := _carries(path, port))), None)
     domain = branch(tree, "interface", port, "bridge", "domain")
     access = leaf(domain, BRIDGE, "access") or ""
     if carried:
-        said = " ".join(carried)
-        return Membership(carries=said, remedy=f"nv unset {said}")
+        path, what = carried
+        return Membership(carries=" ".join(path), remedy=f"nv unset {' '.join(what)}")
     if access.isdecimal():
         return Membership(vlan=int(access))
     if BRIDGE not in domain:
@@ -74,19 +74,22 @@ def membership(tree: Mapping[str, object], paths: Sequence[Path], port: str) -> 
     return Membership(vlan=_untagged(tree), tagged=vlans(tree) - {_untagged(tree)}, remedy=remedy)
 
 
-def _carries(path: Path, port: str) -> bool:
-    """Return whether a setting gives the port an address, a bond, a router or another bridge."""
+def _carries(path: Path, port: str) -> Path | None:
+    """Return what of a setting gives the port an address, a bond, a router or another bridge."""
     match path:
-        case ("interface", name, "ip", "address" | "vrf", *_) if name == port:
-            return path[-1] != "default"
-        case ("interface", name, "bridge", "domain", bridge, *rest) if name == port:
-            return bridge != BRIDGE or rest[:1] in (["vlan"], ["untagged"])
-        case ("interface", _, "bond", "member", name):
-            return name == port
-        case ("vrf", _, "router", _, "neighbor", name, *_):
-            return name == port
+        case ("interface", name, "ip", "address", _, *_) if name == port:
+            return path[:5]
+        case ("interface", name, "ip", "vrf", vrf) if name == port and vrf != "default":
+            return path[:4]
+        case ("interface", name, "bridge", "domain", bridge, *_) if name == port:
+            own = bridge == BRIDGE and path[5:6] not in {("vlan",), ("untagged",)}
+            return None if own else path[: 6 if bridge == BRIDGE else 5]
+        case ("interface", _, "bond", "member", name) if name == port:
+            return path
+        case ("vrf", _, "router", _, "neighbor", name, *_) if name == port:
+            return path[:6]
         case _:
-            return False
+            return None
 
 
 def claims(paths: Sequence[Path]) -> dict[Path, str | int]:
