@@ -119,6 +119,7 @@ def running(text: str) -> Running:
             current.take(line, words)
         elif words != "!":
             rest.append((section, words))
+    rest = switchport.one_by_one(rest)
     rest += [(name, line) for name, port in ports.items() for line in port.rest]
     routed = ("", switchport.ROUTED_BY_DEFAULT) in rest
     return Running(

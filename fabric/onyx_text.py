@@ -77,6 +77,7 @@ def running(text: str, ports: Sequence[str]) -> Running:
             lldp = True
         elif not line.startswith(("no cli ", "cli ", "hostname ")):
             rest.append(("", line))
+    rest = switchport.one_by_one(rest)
     lossless = frozenset(priorities) if pfc else frozenset[int]()
     return Running(
         ports={name: _state(port) for name, port in found.items()},

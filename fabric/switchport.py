@@ -20,6 +20,7 @@ _NATIVE = re.compile(r"switchport trunk native vlan (\d+)")
 _MODE = re.compile(r"switchport mode (\S+)")
 _GROUP = re.compile(r"(mlag-)?channel-group \d+\b.*")
 _ROUTED = re.compile(r"no switchport(?: force)?|ip address .*")
+_VLAN = re.compile(r"vlan (\d+)")
 _VLANS = re.compile(r"vlan (?P<vlans>\d[\d,-]*)")
 
 
@@ -58,22 +59,32 @@ def _held(lines: Sequence[str], *, routed: bool) -> tuple[str, str] | None:
     return None
 
 
+def one_by_one(rest: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the lines with each VLAN in its own: `vlan 20,78` is one that was 20 and ours."""
+    found: list[tuple[str, str]] = []
+    for section, text in rest:
+        several = None if section else _VLANS.fullmatch(text)
+        each = sorted(vlans_in(several["vlans"])) if several else ()
+        found += [("", f"vlan {vlan}") for vlan in each] or [(section, text)]
+    return found
+
+
 def claims(rest: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], str | int]:
     """Return which lines say that a port is in a VLAN, or that there is one."""
     found: dict[tuple[str, str], str | int] = {}
     for section, text in rest:
-        vlan = _VLANS.fullmatch(text)
+        vlan = _VLAN.fullmatch(text)
         if section and (_ACCESS.fullmatch(text) or text == "switchport mode access"):
             found[section, text] = section
-        elif vlan and vlan["vlans"].isdecimal() and not section:
-            found[section, text] = int(vlan["vlans"])
+        elif vlan and not section:
+            found[section, text] = int(vlan[1])
     return found
 
 
 def vlans(rest: Sequence[tuple[str, str]]) -> frozenset[int]:
-    """Return the VLANs that there are: `vlan 78`, `vlan 101-116`."""
-    told = (_VLANS.fullmatch(text) for section, text in rest if not section)
-    return frozenset({FIRST_VLAN}).union(*(vlans_in(line["vlans"]) for line in told if line))
+    """Return the VLANs that there are, of lines that are one by one."""
+    told = (_VLAN.fullmatch(text) for section, text in rest if not section)
+    return frozenset({FIRST_VLAN, *(int(line[1]) for line in told if line)})
 
 
 def of(rest: Sequence[tuple[str, str]], port: str) -> list[str]:

@@ -173,6 +173,7 @@ def test_what_says_the_vlan_of_a_declared_port_is_no_line_of_others() -> None:
     assert "vlan 20" not in left
     assert "vlan 20: name storage" in left
     assert "Ethernet2: switchport mode trunk" in left
+    assert {"vlan 30", "vlan 31", "vlan 78"} <= set(left)
     others = left_alone(found, DesiredSwitch(ports={"Ethernet1": DesiredPort()}))
     assert {"Ethernet1: switchport access vlan 78", "vlan 20"} <= set(others)
 
