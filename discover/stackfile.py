@@ -358,6 +358,10 @@ def _nvidia(nodes: Sequence[_Node]) -> Iterator[str]:
     yield "    #   driver_version: 580.159.04"
     yield "    #   packages: {nvidia-open: 580.159.04-1, nvidia-container-toolkit: 1.18.0-1}"
     yield '    #   repository: {uri: "https://…/{system}/x86_64", key_file: ~/nvidia.asc}'
+    run = sorted({node.machine.os_name for node in nodes if node.machine.gpus})
+    if len(run) > 1:
+        text = f"{' and '.join(run)}: where versions differ, nvidia.systems has them by system."
+        yield from _comment(4, text)
 
 
 def _left_out(nodes: Sequence[_Node]) -> Iterator[str]:
