@@ -21,10 +21,13 @@ from discover.hostkeys import HostKey, shown
 from discover.model import Finding, Machine, Severity
 from discover.picture import picture
 from discover.stackfile import stack_file
-from discover.wishes import Wishes
+from discover.switches import cautions
+from discover.wishes import SwitchWish, Wishes
+from fabric.open import open_switch
 from lab.keys import controller_key
 from planner.fleet import fleet
 from remote.connection import Connection
+from remote.errors import RackformError
 from stack.errors import InputError
 from stack.load import SiteError, load_site, read_stack
 from stack.paths import ROOT, stack_dir
@@ -86,10 +89,10 @@ def discover(options: Options) -> Report:
         controller=wishes.controller or _own_address(addresses[0]),
         private_key_file=str(options.key.absolute()) if options.key else None,
         host_keys=keys,
-        switches=[replace(each, host_key=keys[each.address]) for each in switches],
+        switches=[_asked(each, key_file, keys[each.address]) for each in switches],
     )
     text = stack_file(machines, wishes)
-    unknown = _unknown(_check(text))
+    unknown = [*_unknown(_check(text)), *cautions(wishes.switches)]
     _tell(unknown)
     path.write_text(text, encoding="utf-8")
     err.print(
@@ -102,6 +105,23 @@ def discover(options: Options) -> Report:
         stack_file=text,
         host_keys=keys,
     )
+
+
+def _asked(switch: SwitchWish, key_file: Path, host_key: str) -> SwitchWish:
+    """Return a switch with what it tells of its ports; that it can't be asked is no error."""
+    connection = Connection(
+        name=switch.name,
+        address=switch.address,
+        port=SSH_PORT,
+        user=switch.user,
+        private_key_file=key_file,
+        host_key=host_key,
+    )
+    try:
+        with open_switch(switch.os, connection) as asked:
+            return replace(switch, host_key=host_key, seen=asked.read())
+    except RackformError as error:
+        return replace(switch, host_key=host_key, unseen=str(error))
 
 
 def _tell(found: Sequence[Finding]) -> None:

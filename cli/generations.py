@@ -9,7 +9,7 @@ from cli.closure import readable
 from cli.history import Generation, Resource, generation, generations, outputs, resources
 from fabric.changes import Running
 from fabric.eos_text import differences, told
-from fabric.protocol import DesiredPort, DesiredSwitch, PortState
+from fabric.protocol import DesiredPort, DesiredSwitch, Membership, PortState
 from images import builder
 from stack.changes import changes
 from stack.paths import store_dir
@@ -211,12 +211,26 @@ def _switches(before: list[Resource], after: list[Resource]) -> Iterator[tuple[s
             if port in left else unset
             for port in {*left, *right}
         }  # fmt: skip
+        vlans = [_vlan(each.get(name)) for each in (old, new)]
         wanted = {port: right.get(port, DesiredPort(description="")) for port in sorted(states)}
         found = told(
-            differences(Running(ports=states, lldp=True), DesiredSwitch(ports=wanted, lldp=True))
+            differences(
+                Running(
+                    ports=states,
+                    lldp=True,
+                    membership={port: Membership(vlan=vlans[0]) for port in left},
+                    vlans=frozenset({1, vlans[0] or 1}),
+                ),
+                DesiredSwitch(ports=wanted, lldp=True, vlan=vlans[1]),
+            )
         )
         if found:
             yield name.removesuffix("-config"), found
+
+
+def _vlan(inputs: Mapping[str, JsonValue] | None) -> int | None:
+    vlan = inputs.get("vlan") if inputs else None
+    return int(vlan) if isinstance(vlan, int | float) else None
 
 
 def _ports(inputs: Mapping[str, JsonValue] | None) -> dict[str, DesiredPort]:

@@ -41,6 +41,7 @@ class FabricSwitch(ComponentResource):
                 for port, plug in switch.ports.items()
             },
             lldp=True,
+            vlan=switch.vlan,
             opts=ResourceOptions(parent=self),
         )
         self.revision = self.config.revision

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pyinfra_deploys.fabric_link.settings import Roce
 from pyinfra_deploys.nvidia_driver.settings import NvidiaDriverSettings
-from stack.driver import AptRepository, Nvidia, has_nvswitch
+from stack.driver import AptRepository, Nvidia, SystemPackages, fitting, has_nvswitch
 from stack.errors import InputError
 from stack.schema import FABRIC, Gpus, LinkKind, Rail, Rdma, Site
 
@@ -77,17 +77,16 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
     """
     told: dict[str, object] = {
         "driver_version": nvidia.driver_version,
-        "packages": nvidia.packages_for(gpus.model),
         "signed_modules": nvidia.signed_modules,
         "allow_downgrade": nvidia.allow_downgrade,
         "peermem": site.fabric.link.rdma is not Rdma.NONE,
     }
     if limit := gpus.power_limit_w or nvidia.power_limit_w:
         told["power_limit_w"] = limit
-    if manager := fabric_manager(nvidia, gpus):
-        told["fabric_manager"] = manager
-        if nvidia.fabric_manager_package:
-            told["fabric_manager_package"] = nvidia.fabric_manager_package
+    if runs_fabric_manager(nvidia, gpus) and nvidia.fabric_manager_package:
+        told["fabric_manager_package"] = nvidia.fabric_manager_package
+    offered = {path[-1]: _packages(each, gpus) for path, each in nvidia.offers()}
+    told |= {"systems": offered} if nvidia.systems else offered["nvidia"]
     if nvidia.repository:
         told["repository"] = _repository(nvidia.repository)
     return told
@@ -95,27 +94,43 @@ def nvidia_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object
 
 def brings_toolkit(site: Site) -> bool:
     """Whether the site's packages have what gives GPUs to containers."""
-    packages = site.nvidia.packages if site.nvidia else {}
-    return any(name.startswith("nvidia-container-toolkit") for name in packages)
+    return site.nvidia is not None and all(
+        any(name.startswith("nvidia-container-toolkit") for name in offered.packages)
+        for _, offered in site.nvidia.offers()
+    )
 
 
-def fabric_manager(nvidia: Nvidia, gpus: Gpus) -> str | None:
-    """Return the version of Fabric Manager on a host with these GPUs; None: it needs none."""
-    return nvidia.fabric_manager if has_nvswitch(gpus) else None
+def _packages(offered: SystemPackages, gpus: Gpus) -> dict[str, object]:
+    told: dict[str, object] = {"packages": fitting(offered.packages, gpus.model)}
+    if offered.fabric_manager and has_nvswitch(gpus):
+        told["fabric_manager"] = offered.fabric_manager
+    return told
 
 
-def rehearsed_driver(site: Site, nvidia: Nvidia, gpus: Gpus) -> Mapping[str, object]:
-    """Return what `nvidia_driver` is told of a twin's host, which lab/ gave a repository."""
-    offered = nvidia_driver(site, nvidia.model_copy(update={"repository": None}), gpus)
-    return {**offered, "cdi": False}
+def runs_fabric_manager(nvidia: Nvidia, gpus: Gpus) -> bool:
+    """Whether Fabric Manager is installed on a host with these GPUs."""
+    return has_nvswitch(gpus) and any(each.fabric_manager for _, each in nvidia.offers())
+
+
+def rehearsed_driver(site: Site, nvidia: Nvidia, node: str) -> Mapping[str, object]:
+    """Return what `nvidia_driver` is told of a twin's host, which lab/ gave a repository.
+
+    Raises:
+        ValueError: the host has no GPU.
+
+    """
+    machine = site.nodes[node]
+    if machine.gpus is None:
+        raise ValueError(f"{node} has no GPU, and so no driver")
+    own = nvidia.on(machine.system.value).model_copy(update={"repository": None})
+    return {**nvidia_driver(site, own, machine.gpus), "cdi": False}
 
 
 def stand_in_driver(site: Site, node: str) -> dict[str, object] | None:
     """Return what a twin's host is offered in the place of NVIDIA's packages, if it needs any."""
-    gpus = site.nodes[node].gpus
-    if site.nvidia is None or gpus is None:
+    if site.nvidia is None or site.nodes[node].gpus is None:
         return None
-    settings = NvidiaDriverSettings.model_validate(rehearsed_driver(site, site.nvidia, gpus))
+    settings = NvidiaDriverSettings.model_validate(rehearsed_driver(site, site.nvidia, node))
     return {"driver_version": settings.driver_version, "packages": settings.exact}
 
 

@@ -101,8 +101,11 @@ def _deploys(args: ClusterNodeArgs) -> dict[str, Mapping[str, Input[object]]]:
         "watchdog": watchdog(site, args.plan, args.node),
     }
     if site.nvidia and node.gpus:
-        driver = rehearsed_driver if site.twin else nvidia_driver
-        deploys["nvidia_driver"] = driver(site, site.nvidia, node.gpus)
+        deploys["nvidia_driver"] = (
+            rehearsed_driver(site, site.nvidia, args.node)
+            if site.twin
+            else nvidia_driver(site, site.nvidia, node.gpus)
+        )
     return deploys
 
 

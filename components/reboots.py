@@ -9,7 +9,7 @@ import pulumi
 from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 from pulumi_command import local, remote
 
-from components.hardware import fabric_manager
+from components.hardware import runs_fabric_manager
 from components.machines import Machine
 from components.resources import HostState, plain
 from planner.models import Plan
@@ -133,7 +133,7 @@ class Reboots(ComponentResource):
             "ends_boot": boot,
             "driver_version": site.nvidia.driver_version,
             "gpus": machine.gpu_count,
-            "fabric_manager": fabric_manager(site.nvidia, machine.gpus) is not None,
+            "fabric_manager": runs_fabric_manager(site.nvidia, machine.gpus),
             "interface": machine.interface,
             "fabric_address": str(machine.fabric_address),
             **({"rails": _rails(machine)} if machine.rails else {}),

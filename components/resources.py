@@ -139,6 +139,7 @@ class SwitchConfig(RackformResource):
         os: Input[str],
         ports: Input[Mapping[str, object]],
         lldp: Input[bool] | None = None,
+        vlan: Input[int] | None = None,
         confirm_timeout_s: Input[int] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -147,6 +148,7 @@ class SwitchConfig(RackformResource):
             "os": os,
             "ports": ports,
             "lldp": lldp,
+            "vlan": vlan,
             "confirm_timeout_s": confirm_timeout_s,
         }
         super().__init__(name, inputs, [], opts)

@@ -11,6 +11,7 @@ from discover.choices import fabric_nic, further_nics, gpu_link, gpu_model, hear
 from discover.gpus import nearest_rdma
 from discover.model import Machine, Nic
 from discover.proposal import proposed
+from discover.switches import vlan_lines
 from discover.wishes import ASSUMED_GBIT_S, EXAMPLE_REVISION, SwitchWish, Wishes
 from stack.errors import InputError
 
@@ -211,8 +212,10 @@ def _switches(nodes: Sequence[_Node], wishes: Wishes) -> Iterator[str]:
         yield f"        address: {switch.address}"
         yield f"        user: {switch.user}"
         yield f"        host_key: {switch.host_key}"
+        plugged = dict(_ports(switch, nodes, wishes, heard))
+        yield from vlan_lines(switch, list(plugged))
         yield "        ports: # front-panel port: what is plugged into it"
-        yield from _ports(switch, nodes, wishes, heard)
+        yield from (f"          {port}: {what}" for port, what in plugged.items())
 
 
 def _expect_switches(wishes: Wishes) -> None:
@@ -227,7 +230,7 @@ def _expect_switches(wishes: Wishes) -> None:
 
 def _ports(
     switch: SwitchWish, nodes: Sequence[_Node], wishes: Wishes, heard: Sequence[str]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str]]:
     told = {
         _named(cable.node, nodes, f"--cable {cable.switch}.{cable.port}"): cable.port
         for cable in wishes.cables
@@ -240,7 +243,7 @@ def _ports(
             port, why = heard_port(node.nic, switch.name), "heard by LLDP"
         if port:
             found += 1
-            yield f"          {port}: {node.name}.{node.nic.name} # {why}"
+            yield port, f"{node.name}.{node.nic.name} # {why}"
     if not found:
         what = f"it hears {'; '.join(heard)}" if heard else "it hears nothing (is lldpd there?)"
         raise InputError(
@@ -358,6 +361,10 @@ def _nvidia(nodes: Sequence[_Node]) -> Iterator[str]:
     yield "    #   driver_version: 580.159.04"
     yield "    #   packages: {nvidia-open: 580.159.04-1, nvidia-container-toolkit: 1.18.0-1}"
     yield '    #   repository: {uri: "https://…/{system}/x86_64", key_file: ~/nvidia.asc}'
+    run = sorted({node.machine.os_name for node in nodes if node.machine.gpus})
+    if len(run) > 1:
+        text = f"{' and '.join(run)}: where versions differ, nvidia.systems has them by system."
+        yield from _comment(4, text)
 
 
 def _left_out(nodes: Sequence[_Node]) -> Iterator[str]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
+from fabric.protocol import SwitchState
+
 EXAMPLE_REVISION = "0" * 39 + "1"
 ASSUMED_GBIT_S = 100
 
@@ -17,6 +19,10 @@ class SwitchWish:
     address: str
     user: str = "admin"
     host_key: str = ""
+    seen: SwitchState | None = None
+    """What it told of itself."""
+    unseen: str = ""
+    """Why it told nothing."""
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def _is_read(facts: Facts, hop: str) -> bool:
 
 
 def _down(site: Site, facts: Facts, ping: Ping) -> list[str]:
-    """Return the ports of switches between two nodes that are shut down or have no carrier."""
+    """Return the ports between two nodes that are shut down, without a carrier, or elsewhere."""
     told = []
     for hop in _way(site, ping):
         machine, _, port = hop.partition(".")
@@ -164,6 +164,11 @@ def _down(site: Site, facts: Facts, ping: Ping) -> list[str]:
         state = switch.state.ports.get(port) if switch and switch.state else None
         if state and not (state.enabled and state.connected):
             told.append(f"{hop} {'has no carrier' if state.enabled else 'is shut down'}")
+        way = switch.state.membership.get(port) if switch and switch.state else None
+        if way and way.vlan is None:
+            told.append(f"{hop} is in no VLAN, and forwards to nobody")
+        elif way and way.vlan != (site.switches[machine].vlan or way.vlan):
+            told.append(f"{hop} is in VLAN {way.vlan}")
     return told
 
 

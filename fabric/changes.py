@@ -13,6 +13,7 @@ from fabric.protocol import (
     DesiredPort,
     DesiredSwitch,
     Ecn,
+    Membership,
     PortState,
     Roce,
     RoceState,
@@ -39,6 +40,10 @@ class Setting(StrEnum):
     ECN = "ecn"
     ROCE = "roce"
     LLDP = "lldp"
+    VLAN = "vlan"
+    """There is that VLAN on the switch."""
+    MEMBER = "member"
+    """The port is in that VLAN, untagged."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ class Running:
     """The part of a switch's configuration that this package manages.
 
     `roce` is per port where the system sets it there, `roce_mode` where it has one for the whole
-    switch (None: off); `rest` is every other line, as its section and its text.
+    switch (None: off); `rest` is every other line, as its section and its text. `claims` tells of
+    some of these that they are the VLAN of a port, by its name, or the VLAN of that number: they
+    are ours where the site declares a VLAN.
     """
 
     ports: Mapping[str, PortState]
@@ -54,6 +61,14 @@ class Running:
     roce: Mapping[str, RoceState] = field(default_factory=dict)
     roce_mode: str | None = None
     rest: Sequence[tuple[str, str]] = ()
+    membership: Mapping[str, Membership] = field(default_factory=dict)
+    vlans: frozenset[int] = frozenset()
+    claims: Mapping[tuple[str, str], str | int] = field(default_factory=dict)
+
+    def undeclared(self, desired: DesiredSwitch) -> list[tuple[str, str]]:
+        """Return the lines of `rest` that nothing in `desired` is about."""
+        ours = set[str | int]() if desired.vlan is None else {desired.vlan, *desired.ports}
+        return [line for line in self.rest if self.claims.get(line) not in ours]
 
 
 @dataclass(frozen=True)
@@ -103,8 +118,13 @@ def changes(
 ) -> list[Change]:
     """Return what differs, in the order of `desired`; every port of it must be in `state`."""
     found: list[Change] = []
+    if desired.vlan is not None and desired.vlan not in state.vlans:
+        found.append(Change(None, Setting.VLAN, None, desired.vlan))
     for name, port in desired.ports.items():
         found += _port_changes(name, state.ports[name], port)
+        old = state.membership.get(name, Membership()).vlan
+        if desired.vlan not in {None, old}:
+            found.append(Change(name, Setting.MEMBER, old, desired.vlan))
         if port.roce is not None and roce_per_port:
             found += _roce_changes(name, state.roce.get(name, RoceState()), port.roce)
     modes = [port.roce.mode for port in desired.ports.values() if port.roce is not None]
@@ -126,7 +146,8 @@ def worded(
     if change.setting is Setting.DESCRIPTION:
         return f"description {value}" if value else None
     on, off = switched.get(change.setting, ("", None))
-    return on.format(change.priority) if value and on else off
+    number = value if change.setting in {Setting.VLAN, Setting.MEMBER} else change.priority
+    return on.format(number) if value and on else off
 
 
 def told(found: Sequence[Change], heading: Callable[[str], str], words: Words) -> list[str]:
@@ -156,7 +177,8 @@ def left_alone(state: Running, desired: DesiredSwitch) -> list[str]:
         if port.roce is not None and name in state.roce
         for priority in sorted(state.roce[name].pfc - {port.roce.priority})
     ]
-    return [without_secrets(line) for line in _lines([*undeclared, *lossless, *state.rest])]
+    others = [*undeclared, *lossless, *state.undeclared(desired)]
+    return [without_secrets(line) for line in _lines(others)]
 
 
 def unsaved(state: Running, startup: Running, desired: DesiredSwitch) -> list[str]:
@@ -183,7 +205,7 @@ def _undeclared(state: Running, desired: DesiredSwitch) -> list[tuple[str, str]]
             for queue, ecn in sorted(roce.ecn.items())
             if queue not in ours
         ]
-    return [*lines, *state.rest]
+    return [*lines, *state.undeclared(desired)]
 
 
 def _port_line(port: PortState) -> str:

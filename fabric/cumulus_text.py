@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabric.changes import Change, Running, Setting, Value
+from fabric.cumulus_bridge import BRIDGE, claims, expanded, membership, vlans
 from fabric.linux import branch, leaf
 from fabric.protocol import PortState
 
@@ -15,11 +16,16 @@ _CHANGESET = re.compile(r"changeset/(?P<user>[^/]+)/(?P<since>[\d-]+_[\d.]+)_\w+
 
 def running(tree: Mapping[str, object], ports: Sequence[str], *, lldp: bool) -> Running:
     """Read what `nv config show` has below `set`, for the ports that the switch has."""
+    tree = expanded(tree)
+    paths = [path for path in _leaves(tree) if not _managed(path)]
     return Running(
         ports={port: _port(branch(tree, "interface", port)) for port in ports},
         lldp=lldp,
         roce_mode=_roce_mode(tree),
-        rest=[("", shlex.join(path)) for path in _leaves(tree) if not _managed(path)],
+        rest=[("", shlex.join(path)) for path in paths],
+        membership={port: membership(tree, paths, port) for port in ports},
+        vlans=vlans(tree),
+        claims={("", shlex.join(path)): whose for path, whose in claims(paths).items()},
     )
 
 
@@ -74,18 +80,20 @@ def ports(shown: Mapping[str, object]) -> dict[str, bool]:
     }
 
 
+_FORMS = {
+    Setting.MTU: "link mtu {}",
+    Setting.DESCRIPTION: "description {}",
+    Setting.ROCE: "qos roce mode {}",
+    Setting.VLAN: f"bridge domain {BRIDGE} vlan {{}}",
+    Setting.MEMBER: f"bridge domain {BRIDGE} access {{}}",
+}
+
+
 def word(change: Change, value: Value) -> str | None:
-    match change.setting:
-        case Setting.MTU:
-            return f"link mtu {value}"
-        case Setting.DESCRIPTION:
-            return f"description {value}" if value else None
-        case Setting.ENABLED:
-            return f"link state {'up' if value else 'down'}"
-        case Setting.ROCE:
-            return f"qos roce mode {value}" if value else None
-        case _:
-            return None
+    if change.setting is Setting.ENABLED:
+        return f"link state {'up' if value else 'down'}"
+    form = _FORMS.get(change.setting)
+    return form.format(value) if form and value else None
 
 
 def commands(due: Sequence[Change]) -> list[list[str]]:
@@ -104,6 +112,10 @@ def commands(due: Sequence[Change]) -> list[list[str]]:
                 lines.append(["nv", "set", *at, "link", "state", "up" if up else "down"])
             case Setting.ROCE, mode:
                 lines.append(["nv", "set", "qos", "roce", "mode", str(mode)])
+            case Setting.VLAN, vlan:
+                lines.append(["nv", "set", "bridge", "domain", BRIDGE, "vlan", str(vlan)])
+            case Setting.MEMBER, vlan:
+                lines.append(["nv", "set", *at, "bridge", "domain", BRIDGE, "access", str(vlan)])
     return lines
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from fabric import switchport
 from fabric.changes import Change, Running, Setting, Value, changes, worded
 from fabric.changes import told as told_by
 from fabric.protocol import DesiredSwitch, Ecn, Neighbour, PortState, RoceState, SwitchState
@@ -118,12 +119,20 @@ def running(text: str) -> Running:
             current.take(line, words)
         elif words != "!":
             rest.append((section, words))
+    rest = switchport.one_by_one(rest)
     rest += [(name, line) for name, port in ports.items() for line in port.rest]
+    routed = ("", switchport.ROUTED_BY_DEFAULT) in rest
     return Running(
         ports={name: port.state() for name, port in ports.items()},
         lldp=lldp,
         roce={name: port.roce() for name, port in ports.items()},
         rest=rest,
+        membership={
+            name: switchport.membership(port.rest, f"interface {name}; {{}}", routed=routed)
+            for name, port in ports.items()
+        },
+        vlans=switchport.vlans(rest),
+        claims=switchport.claims(rest),
     )
 
 
@@ -211,6 +220,8 @@ _SWITCHED: dict[Setting, tuple[str, str | None]] = {
     Setting.TRUST: ("qos trust dscp", None),
     Setting.PFC: ("priority-flow-control priority {} no-drop", None),
     Setting.LLDP: ("lldp run", "no lldp run"),
+    Setting.VLAN: ("vlan {}", None),
+    Setting.MEMBER: ("switchport access vlan {}", None),
 }
 
 
@@ -225,6 +236,8 @@ def _commands(change: Change) -> list[str]:
     match change.setting, change.new:
         case Setting.DESCRIPTION, "":
             return ["no description"]
+        case Setting.VLAN, vlan:
+            return [f"vlan {vlan}", "exit"]
         case Setting.PFC, wanted:
             line = f"priority-flow-control priority {change.priority} no-drop"
             return ["priority-flow-control on", line] if wanted else [f"no {line}"]

@@ -14,7 +14,7 @@ from netmiko.base_connection import BaseConnection
 from netmiko.mellanox.mellanox_mlnxos_ssh import MellanoxMlnxosSSH
 
 from fabric import onyx_text
-from fabric.changes import Change, Running, without_secrets
+from fabric.changes import Change, Running, Setting, without_secrets
 from fabric.changes import told as told_by
 from fabric.protocol import Neighbour, UnderWay
 from fabric.terminal import TerminalSwitch, Woken, connect
@@ -111,6 +111,8 @@ class Onyx(TerminalSwitch):
         back = onyx_text.commands([change.reversed() for change in reversed(due)])
         self._arm(trial, back, confirm_timeout_s)
         try:
+            if any(change.setting is Setting.VLAN for change in due):
+                self._do("no cli session prefix-modes enable")  # 'vlan 78' would begin a section
             for line in onyx_text.commands(due):
                 self._do(line)
         except Unreachable:

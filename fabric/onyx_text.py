@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from fabric import switchport
 from fabric.changes import Change, Running, Setting, Value, worded
 from fabric.protocol import Ecn, Neighbour, PortState, RoceState
 
@@ -76,6 +77,7 @@ def running(text: str, ports: Sequence[str]) -> Running:
             lldp = True
         elif not line.startswith(("no cli ", "cli ", "hostname ")):
             rest.append(("", line))
+    rest = switchport.one_by_one(rest)
     lossless = frozenset(priorities) if pfc else frozenset[int]()
     return Running(
         ports={name: _state(port) for name, port in found.items()},
@@ -89,6 +91,14 @@ def running(text: str, ports: Sequence[str]) -> Running:
             for name, port in found.items()
         },
         rest=rest,
+        membership={
+            name: switchport.membership(
+                switchport.of(rest, name), f"interface ethernet {name[3:]} {{}}"
+            )
+            for name in found
+        },
+        vlans=switchport.vlans(rest),
+        claims=switchport.claims(rest),
     )
 
 
@@ -166,7 +176,7 @@ class Job:
     @property
     def changes(self) -> bool:
         """It is still to come, and enters what a port or the whole configuration has."""
-        entered = ("interface", "no interface", "configuration")
+        entered = ("interface", "no interface", "vlan", "no vlan", "configuration")
         return self.waits and any(line.startswith(entered) for line in self.commands)
 
 
@@ -237,7 +247,12 @@ _SWITCHED: dict[Setting, tuple[str, str | None]] = {
     Setting.TRUST: ("qos trust L3", None),
     Setting.PFC: ("dcb priority-flow-control mode on (priority {})", None),
     Setting.LLDP: ("lldp", "no lldp"),
+    Setting.VLAN: ("vlan {}", None),
+    Setting.MEMBER: ("switchport access vlan {}", None),
 }
+
+
+_VLANS = {Setting.VLAN, Setting.MEMBER}
 
 
 def _marking(queue: int, ecn: Ecn) -> str:
@@ -245,8 +260,20 @@ def _marking(queue: int, ecn: Ecn) -> str:
     return f"traffic-class {queue} congestion-control ecn {bounds}"
 
 
+def _at(change: Change) -> str:
+    return f"interface ethernet {(change.port or '').removeprefix('Eth')}"
+
+
+def _vlan_commands(change: Change) -> list[str]:
+    if change.setting is Setting.VLAN:
+        return [f"vlan {change.new}" if change.new else f"no vlan {change.old}"]
+    if change.new is None:
+        return [f"no {_at(change)} switchport access vlan"]
+    return [f"{_at(change)} switchport access vlan {change.new}"]
+
+
 def _commands(change: Change) -> list[str]:
-    port = f"interface ethernet {(change.port or '').removeprefix('Eth')}"
+    port = _at(change)
     lines: list[str]
     match change.setting, change.new:
         case Setting.MTU, mtu:
@@ -279,4 +306,9 @@ def _commands(change: Change) -> list[str]:
 
 def commands(due: Sequence[Change]) -> list[str]:
     """Return the lines that make the difference go away, each once."""
-    return [line for line, _ in groupby(line for change in due for line in _commands(change))]
+    lines = (
+        line
+        for change in due
+        for line in (_vlan_commands if change.setting in _VLANS else _commands)(change)
+    )
+    return [line for line, _ in groupby(lines)]

@@ -48,6 +48,10 @@ class DesiredSwitch(_Frozen):
 
     ports: dict[str, DesiredPort] = Field(description="front-panel name → port: Ethernet1 → …")
     lldp: bool | None = None
+    vlan: int | None = Field(
+        default=None,
+        description="VLAN of every declared port, untagged: they forward to each other",
+    )
 
 
 class PortState(_Frozen):
@@ -72,6 +76,19 @@ class RoceState(_Frozen):
     ecn: dict[int, Ecn] = Field(default={}, description="queue → its marking")
 
 
+class Membership(_Frozen):
+    """Which ports a port forwards to, and what else it is for."""
+
+    vlan: int | None = Field(
+        default=None, description="its VLAN, untagged; None: it forwards to no other port"
+    )
+    tagged: frozenset[int] = Field(default=frozenset(), description="VLANs that it has beside that")
+    carries: str = Field(
+        default="", description="why it can't be put into a VLAN, in the switch's words"
+    )
+    remedy: str = Field(default="", description="the command that ends what it carries")
+
+
 class SwitchState(_Frozen):
     """A switch as it runs."""
 
@@ -80,10 +97,15 @@ class SwitchState(_Frozen):
     neighbours: dict[str, list[Neighbour]]
     roce: dict[str, RoceState] = {}
     roce_mode: str | None = Field(default=None, description="where it is the whole switch's")
+    membership: dict[str, Membership] = {}
+    vlans: frozenset[int] = Field(default=frozenset(), description="those that there are")
+    managed_vlan: int | None = Field(
+        default=None, description="the VLAN that its management address is in, if it is in one"
+    )
 
 
 class UnderWay(_Frozen):
-    """What somebody else has begun on a switch and not finished; never ended or saved by us."""
+    """What others have on a switch that is in the way; never ended or saved by us."""
 
     sentence: str = Field(description="who and what, since when if the switch tells; the remedy")
     blocks: bool = Field(description="`apply` refuses while it is there")

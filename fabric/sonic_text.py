@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from fabric import sonic_vlan
 from fabric.changes import Change, Running, Setting, Value, worded
 from fabric.linux import branch, joined, leaf
 from fabric.protocol import Ecn, Neighbour, PortState, RoceState
@@ -28,6 +29,7 @@ _CHANGING = re.compile(r"\bconfig\s+(rollback|reload|replace|apply-patch)\b")
 def running(config: Mapping[str, object]) -> Running:
     """Read what `show runningconfiguration all` prints, or /etc/sonic/config_db.json."""
     ports = branch(config, "PORT")
+    rest = _rest(config)
     return Running(
         ports={
             name: PortState(
@@ -40,16 +42,23 @@ def running(config: Mapping[str, object]) -> Running:
         },
         lldp=leaf(config, "FEATURE", "lldp", "state") in {None, "enabled", "always_enabled"},
         roce={name: _roce(config, name) for name in ports},
-        rest=[
-            (
-                f"{table}|{key}",
-                ", ".join(f"{k} {v}" for k, v in sorted(branch(config, table, key).items())),
-            )
-            for table in config
-            if table not in _OWN_TABLES
-            for key in branch(config, table)
-        ],
+        rest=rest,
+        membership={name: sonic_vlan.membership(config, name) for name in ports},
+        vlans=sonic_vlan.vlans(config),
+        claims=sonic_vlan.claims(rest),
     )
+
+
+def _rest(config: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"{table}|{key}",
+            ", ".join(f"{k} {v}" for k, v in sorted(branch(config, table, key).items())),
+        )
+        for table in config
+        if table not in _OWN_TABLES
+        for key in branch(config, table)
+    ]
 
 
 def _roce(config: Mapping[str, object], port: str) -> RoceState:
@@ -130,6 +139,8 @@ _SWITCHED: dict[Setting, tuple[str, str | None]] = {
     Setting.TRUST: (f"dscp_to_tc_map {QOS_MAP}", None),
     Setting.PFC: ("pfc_enable {}", None),
     Setting.LLDP: ("lldp enabled", "lldp disabled"),
+    Setting.VLAN: ("VLAN Vlan{}", None),
+    Setting.MEMBER: ("VLAN_MEMBER Vlan{} untagged", None),
 }
 
 
@@ -168,8 +179,20 @@ class _Patch:
                 self._pfc(port, change.priority, on=bool(new))
             case Setting.LLDP:
                 self._set("FEATURE", "lldp", "state", "enabled" if new else "disabled")
+            case Setting.VLAN:
+                self._add(("VLAN", f"Vlan{new}"), {"vlanid": str(new)})
+            case Setting.MEMBER:
+                self._member(port, change.old, new)
             case _ if isinstance(new, Ecn):
                 self._ecn(port, change.priority, new)
+
+    def _member(self, port: str, old: Value, new: Value) -> None:
+        """Put a port into a VLAN; later versions keep a mode beside, for their command line."""
+        self._set("VLAN_MEMBER", f"Vlan{new}|{port}", "tagging_mode", "untagged")
+        if old is not None:
+            self._remove(("VLAN_MEMBER", f"Vlan{old}|{port}"))
+        if self._rows[("PORT", port)].get("mode") == "routed":
+            self._set("PORT", port, "mode", "access")
 
     def _pfc(self, port: str, priority: int, *, on: bool) -> None:
         before = str(self._rows.get(("PORT_QOS_MAP", port), {}).get("pfc_enable") or "")
@@ -204,6 +227,11 @@ class _Patch:
         else:
             row[field] = value
             self.operations.append({"op": "add", "path": path, "value": value})
+
+    def _remove(self, at: tuple[str, str]) -> None:
+        table, key = at
+        del self._rows[at]
+        self.operations.append({"op": "remove", "path": f"/{table}/{key}"})
 
     def _add(self, at: tuple[str, str], row: Mapping[str, str]) -> None:
         table, key = at

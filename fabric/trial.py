@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from fabric.changes import Change, Running, changes, left_alone, unsaved
+from fabric.membership import in_the_way, managed_vlan
 from fabric.protocol import Applied, DesiredSwitch, Look, Neighbour, SwitchState, UnderWay
 from remote.connection import Connection
 from remote.errors import RackformError, Unreachable
@@ -106,6 +107,9 @@ class TrialSwitch(ABC):
             neighbours=self._heard(config),
             roce=dict(config.roce),
             roce_mode=config.roce_mode,
+            membership=dict(config.membership),
+            vlans=config.vlans,
+            managed_vlan=managed_vlan(config.rest, self._connection.address),
         )
 
     def look(self, desired: DesiredSwitch) -> Look:
@@ -115,13 +119,19 @@ class TrialSwitch(ABC):
         return Look(
             pending=told,
             left_alone=left_alone(state, desired),
-            under_way=self._under_way(due, _mixed(state, startup, desired)) if told else [],
+            under_way=[
+                *self._in_the_way(state, desired, due),
+                *self._under_way(due, _mixed(state, startup, desired)),
+            ]
+            if told
+            else [],
             neighbours=self._heard(state),
         )
 
     def apply(self, desired: DesiredSwitch, confirm_timeout_s: int) -> Applied:
         state = self._running()
-        self._expect_nobody(self._due(state, desired))
+        due = self._due(state, desired)
+        self._expect_nobody([*self._in_the_way(state, desired, due), *self._others(due)])
         if self._undo_leftovers():
             state = self._running()
         due, startup = self._due(state, desired), self._startup(state)
@@ -157,8 +167,13 @@ class TrialSwitch(ABC):
             found.append(UnderWay(sentence=sentence, blocks=False))
         return found
 
-    def _expect_nobody(self, due: Sequence[Change]) -> None:
-        for other in self._others(due):
+    def _in_the_way(
+        self, state: Running, desired: DesiredSwitch, due: Sequence[Change]
+    ) -> list[UnderWay]:
+        return in_the_way(self._connection.name, self._connection.address, state, desired, due)
+
+    def _expect_nobody(self, found: Sequence[UnderWay]) -> None:
+        for other in found:
             if other.blocks:
                 raise RackformError(other.sentence)
 

@@ -73,6 +73,9 @@ class SwitchConfigInputs(Inputs):
     os: SwitchOs
     ports: dict[str, SwitchPort]
     lldp: bool = True
+    vlan: int | None = Field(
+        default=None, description="VLAN of all ports, untagged; None leaves them where they are"
+    )
     confirm_timeout_s: int = 120
 
 

@@ -82,7 +82,9 @@ RESOURCE = SwitchConfig
 def desired(inputs: SwitchConfigInputs) -> DesiredSwitch:
     in_order = sorted(inputs.ports, key=lambda name: (len(name), name))  # the engine keeps no order
     return DesiredSwitch(
-        ports={name: _port(inputs.ports[name]) for name in in_order}, lldp=inputs.lldp
+        ports={name: _port(inputs.ports[name]) for name in in_order},
+        lldp=inputs.lldp,
+        vlan=inputs.vlan,
     )
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
-from fabric.limits import LIMITS
+from fabric.limits import LAST_VLAN, LIMITS
 from stack.draft import Draft
-from stack.driver import Modules, has_nvswitch, modules_for
+from stack.driver import Modules, SystemPackages, has_nvswitch, modules_for, modules_in
 from stack.hints import SettingError, dotted, suggestion, told
 from stack.model_checks import MODEL_RULES
 from stack.rail_checks import RAIL_RULES, rail_setting, setting, unknown_end
@@ -211,6 +211,14 @@ def _mtus(draft: Draft) -> Iterator[SettingError]:
             yield told("fabric.mtu_bytes", site.fabric.mtu_bytes, rest)
 
 
+def _vlans(draft: Draft) -> Iterator[SettingError]:
+    for name, switch in draft.site.switches.items():
+        first = LIMITS[switch.os].first_vlan
+        if switch.vlan is not None and switch.vlan < first:
+            rest = f"but {switch.os} has no VLAN {switch.vlan}: write {first} to {LAST_VLAN}"
+            yield told(f"switches.{name}.vlan", switch.vlan, rest)
+
+
 def _links(draft: Draft) -> Iterator[SettingError]:
     link = draft.site.fabric.link
     wanted = LinkKind.INFINIBAND if link.rdma is Rdma.INFINIBAND else LinkKind.ETHERNET
@@ -265,28 +273,46 @@ def _drivers(draft: Draft) -> Iterator[SettingError]:
     nvidia = draft.site.nvidia
     if nvidia is None:
         return
-    version, driver = nvidia.fabric_manager, nvidia.driver_version
+    if nvidia.systems and nvidia.packages:
+        rest = (
+            "but nvidia.packages is there, too, and a package has one version on a node: keep one"
+        )
+        yield told("nvidia.systems", [name.value for name in nvidia.systems], rest)
+    if not nvidia.systems and not nvidia.packages and draft.has("nvidia.systems"):
+        yield SettingError(
+            "nvidia.packages",
+            "nvidia.packages is missing, and so is nvidia.systems, but a driver comes as packages:"
+            " write each package with its exact version, or that by system",
+        )
+        return
+    for path, offered in nvidia.offers():
+        yield from _offered(draft, nvidia.driver_version, path, offered)
+
+
+def _offered(
+    draft: Draft, driver: str, path: list[str], offered: SystemPackages
+) -> Iterator[SettingError]:
+    version, where = offered.fabric_manager, dotted([*path])
     if version and not version.startswith(driver):
         rest = f"but nvidia.driver_version is {driver}, and NVSwitch needs both equal"
-        yield told("nvidia.fabric_manager", version, rest + ": write the driver's")
+        yield told(f"{where}.fabric_manager", version, rest + ": write the driver's")
+    brought = {kind for name in offered.packages if (kind := modules_in(name))}
     for name, node in draft.site.nodes.items():
-        if node.gpus is None:
-            continue
-        brought, needed = nvidia.modules(), modules_for(node.gpus.model)
-        if brought and not brought & needed:
+        needed = modules_for(node.gpus.model) if node.gpus else brought
+        if node.gpus and brought and not brought & needed:
             other = "cuda-drivers" if Modules.CLOSED in needed else "nvidia-open"
             rest = (
-                f"but nvidia.packages has the {brought.pop()} kernel modules alone, which don't"
+                f"but {where}.packages has the {min(brought)} kernel modules alone, which don't"
                 f" drive it: declare {other} there, too, and each node gets what its GPUs need"
             )
             yield told(f"nodes.{name}.gpus.model", node.gpus.model, rest)
     switched = [n for n, node in draft.site.nodes.items() if node.gpus and has_nvswitch(node.gpus)]
     if switched and not version:
         yield SettingError(
-            "nvidia.fabric_manager",
-            f"nvidia.fabric_manager is missing, but the GPUs of {', '.join(switched)} are joined by"
-            " NVSwitch, and CUDA doesn't start there without: write the version of Fabric Manager's"
-            f" package, {driver}-1 or as the repository has it",
+            f"{where}.fabric_manager",
+            f"{where}.fabric_manager is missing, but the GPUs of {', '.join(switched)} are joined "
+            "by NVSwitch, and CUDA doesn't start there without: write the version of Fabric "
+            f"Manager's package, {driver}-1 or as the repository has it",
         )
 
 
@@ -349,6 +375,7 @@ _RULES: tuple[Callable[[Draft], Iterator[SettingError]], ...] = (
     _cables,
     _uncabled,
     _mtus,
+    _vlans,
     _links,
     _cards,
     _drivers,

@@ -1,6 +1,7 @@
 """NVIDIA's driver, as a site declares it: versions, packages, and where they come from."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,32 @@ def has_nvswitch(gpus: "Gpus") -> bool:
     return gpus.count >= _NVSWITCH_FROM and joined
 
 
+def fitting(packages: Mapping[str, str], model: str | None) -> dict[str, str]:
+    """Return the packages for a GPU model: one kind of modules, the open ones if they fit."""
+    brought = {kind for name in packages if (kind := modules_in(name))}
+    fits = modules_for(model) & brought
+    kept = Modules.OPEN if Modules.OPEN in fits else Modules.CLOSED
+    return {name: each for name, each in packages.items() if modules_in(name) in (None, kept)}
+
+
+class HostSystem(StrEnum):
+    """The systems that a host may run, as its os-release names them."""
+
+    DEBIAN_12 = "debian-12"
+    DEBIAN_13 = "debian-13"
+    UBUNTU_22_04 = "ubuntu-22.04"
+    UBUNTU_24_04 = "ubuntu-24.04"
+
+
+class SystemPackages(Settings):
+    packages: dict[SettingName, PackageVersion] = Field(
+        min_length=1, description="Package → exact version on nodes of this system."
+    )
+    fabric_manager: PackageVersion | None = Field(
+        default=None, description="In place of nvidia.fabric_manager there."
+    )
+
+
 class AptRepository(Settings):
     uri: RepositoryUri = Field(
         description="Address of the repository or of a mirror of it; {system} in it becomes the"
@@ -66,9 +93,16 @@ class AptRepository(Settings):
 class Nvidia(Settings):
     driver_version: DriverVersion = Field(description="What nvidia-smi shows: 580.159.04.")
     packages: dict[SettingName, PackageVersion] = Field(
-        min_length=1,
+        default={},
         description="Package → exact version: nvidia-open or cuda-drivers, container toolkit. With"
-        " both kinds of kernel modules, each node gets that which its GPUs need.",
+        " both kinds of kernel modules, each node gets that which its GPUs need. Needed, unless"
+        " systems has them.",
+    )
+    systems: dict[HostSystem, SystemPackages] = Field(
+        default={},
+        description="System, such as ubuntu-24.04 → its packages, where one version isn't the same"
+        " on all of them: in place of packages. Each GPU node's has to be there: debian-12,"
+        " debian-13, ubuntu-22.04 or ubuntu-24.04.",
     )
     repository: AptRepository | None = Field(
         default=None, description="Where they come from; the distribution if not given."
@@ -92,16 +126,28 @@ class Nvidia(Settings):
         default=False, description="A newer driver than declared is replaced, not refused."
     )
 
-    def modules(self) -> set[Modules]:
-        """Return the kinds of kernel modules among the packages."""
-        return {kind for name in self.packages if (kind := modules_in(name))}
+    def offers(self) -> list[tuple[list[str], SystemPackages]]:
+        """Return each path at which packages stand, and these with Fabric Manager's version."""
+        own = SystemPackages.model_construct(packages=self.packages)
+        found = [(["nvidia", "systems", name.value], each) for name, each in self.systems.items()]
+        return [
+            (path, each.model_copy(update={"fabric_manager": self._manager(each)}))
+            for path, each in found or [(["nvidia"], own)]
+        ]
 
-    def packages_for(self, model: str | None) -> dict[str, str]:
-        """Return the packages for a GPU model: one kind of modules, the open ones if they fit."""
-        fitting = modules_for(model) & self.modules()
-        kept = Modules.OPEN if Modules.OPEN in fitting else Modules.CLOSED
-        return {
-            name: version
-            for name, version in self.packages.items()
-            if modules_in(name) in (None, kept)
-        }
+    def on(self, system: str) -> "Nvidia":
+        """Return what a node of that system gets; of one that isn't there, what the first gets."""
+        if not self.systems:
+            return self
+        there = {name.value: each for name, each in self.systems.items()}
+        chosen = there.get(system) or next(iter(there.values()))
+        return self.model_copy(
+            update={
+                "packages": chosen.packages,
+                "fabric_manager": self._manager(chosen),
+                "systems": {},
+            }
+        )
+
+    def _manager(self, chosen: SystemPackages) -> str | None:
+        return chosen.fabric_manager or self.fabric_manager

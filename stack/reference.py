@@ -127,6 +127,8 @@ def _within(
     """Return the path and the schema of the settings inside a setting; empty if it is a value."""
     if named := _mapping(setting.get("patternProperties")):
         return _within(f"{path}.<name>", _mapping(next(iter(named.values()))), definitions)
+    if named := _mapping(setting.get("additionalProperties")):
+        return _within(f"{path}.<name>", named, definitions)
     for form in _forms(setting):
         reference = str(form.get("$ref", "")).removeprefix("#/$defs/")
         definition = _mapping(definitions.get(reference))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from fabric.limits import LIMITS
+from fabric.limits import LAST_VLAN, LIMITS
 from stack.driver import Nvidia
 from stack.economy import Planning, Power
 from stack.model import Model
@@ -168,6 +168,13 @@ class Switch(Settings):
     address: Address = Field(description="Management address.")
     ports: dict[SettingName, Cable] = Field(
         description="Front-panel port → the node.interface that is plugged into it."
+    )
+    vlan: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=LAST_VLAN,
+        description="VLAN in which these ports forward to each other, untagged; they stay where"
+        " they are if not given.",
     )
     max_mtu_bytes: Whole | None = Field(
         default=None,

@@ -5,15 +5,19 @@ Paths and their values: the NVUE command reference of Cumulus Linux 5 (docs.nvid
 
 import copy
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 
 from lab.switch_cli.core import CliError, Context, Landing
-from lab.switch_cli.ports import Link
+from lab.switch_cli.ports import FIRST_VLAN, Link
 
 DEFAULT_MTU_BYTES = 9216
 MIN_MTU_BYTES = 552
+BRIDGE = "br_default"
+LAST_VLAN = 4094
 _DESCRIPTION_MAX = 255
+_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+/\d+")
 Tree = dict[str, object]
 
 
@@ -45,8 +49,14 @@ def landings(tree: Tree, context: Context) -> dict[str, Landing]:
         link = branch(interface, "link")
         mtu = int(str(link.get("mtu", DEFAULT_MTU_BYTES)))
         enabled = "down" not in branch(link, "state")
-        found[port] = Landing(mtu, str(interface.get("description", "")), enabled)
+        vlan = _vlan(branch(interface, "bridge", "domain"))
+        found[port] = Landing(mtu, str(interface.get("description", "")), enabled, vlan)
     return found
+
+
+def _vlan(domain: Tree) -> int | None:
+    access = branch(domain, BRIDGE).get("access")
+    return int(str(access)) if access else FIRST_VLAN if BRIDGE in domain else None
 
 
 def overlaid(tree: Tree, links: Mapping[str, Link], context: Context) -> Tree:
@@ -68,7 +78,8 @@ def _with(tree: Tree, path: tuple[str, ...], value: object) -> Tree:
         if not isinstance(below, dict):
             raise CliError(f"Error: '{key}' has a value, so nothing is below it")
         at = below
-    at[path[-1]] = value
+    if value != {} or path[-1] not in at:
+        at[path[-1]] = value
     return found
 
 
@@ -89,16 +100,9 @@ def _checked(words: list[str], context: Context) -> tuple[tuple[str, ...], objec
     match words:
         case ["interface", port, *_] if port not in context.ports:
             raise CliError(f"Error: '{port}' is not an interface of this switch.")
-        case ["interface", port, "link", "mtu", mtu]:
-            if not mtu.isdecimal() or not MIN_MTU_BYTES <= int(mtu) <= context.max_mtu_bytes:
-                raise CliError(
-                    f"Error: '{mtu}' is not in range {MIN_MTU_BYTES} - {context.max_mtu_bytes}."
-                )
-            return ("interface", port, "link", "mtu"), int(mtu)
-        case ["interface", port, "link", "state", "up" | "down" as state]:
-            return ("interface", port, "link", "state"), {state: {}}
-        case ["interface", port, "description", text] if len(text) <= _DESCRIPTION_MAX:
-            return ("interface", port, "description"), text
+        case ["interface", port, *rest]:
+            below, value = _port(port, rest, context)
+            return ("interface", port, *below), value
         case ["qos", "roce", *rest]:
             return _roce(rest)
         case ["bridge", "domain", name, "vlan", vlan] if vlan.isdecimal():
@@ -107,6 +111,31 @@ def _checked(words: list[str], context: Context) -> tuple[tuple[str, ...], objec
             return ("system", "hostname"), name
         case _:
             raise CliError(f"Error: Invalid parameter: '{' '.join(words)}' is not a setting.")
+
+
+def _port(port: str, rest: list[str], context: Context) -> tuple[tuple[str, ...], object]:
+    match rest:
+        case ["link", "mtu", mtu]:
+            return ("link", "mtu"), _number(mtu, MIN_MTU_BYTES, context.max_mtu_bytes)
+        case ["link", "state", "up" | "down" as state]:
+            return ("link", "state"), {state: {}}
+        case ["description", text] if len(text) <= _DESCRIPTION_MAX:
+            return ("description",), text
+        case ["bridge", "domain", "br_default"]:
+            return tuple(rest), {}
+        case ["bridge", "domain", "br_default", "access", vlan]:
+            return tuple(rest[:-1]), _number(vlan, FIRST_VLAN, LAST_VLAN)
+        case ["ip", "address", address] if _ADDRESS.fullmatch(address):
+            return tuple(rest), {}
+        case _:
+            said = f"interface {port} {' '.join(rest)}"
+            raise CliError(f"Error: Invalid parameter: '{said}' is not a setting.")
+
+
+def _number(text: str, low: int, high: int) -> int:
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise CliError(f"Error: '{text}' is not in range {low} - {high}.")
+    return int(text)
 
 
 def _roce(rest: list[str]) -> tuple[tuple[str, ...], object]:

@@ -18,6 +18,7 @@ class Draft:
     config: Config
     interface: str | None = None
     queue: int | None = None
+    vlan: int | None = None
 
     @property
     def level(self) -> Level:
@@ -35,6 +36,9 @@ _INTERFACE_EDITS: dict[str, Callable[[Interface, dict[str, str]], Interface]] = 
     "no description": lambda port, _: replace(port, description=""),
     "shutdown": lambda port, _: replace(port, shutdown=True),
     "no shutdown": lambda port, _: replace(port, shutdown=False),
+    "switchport mode access": lambda port, _: replace(port, trunk=False),
+    "switchport mode trunk": lambda port, _: replace(port, trunk=True),
+    "no switchport mode": lambda port, _: replace(port, trunk=False),
     "switchport access vlan <vlan>": lambda port, given: replace(
         port, access_vlan=int(given["vlan"])
     ),
@@ -56,6 +60,9 @@ _GLOBAL_EDITS: dict[str, Callable[[Config, dict[str, str]], Config]] = {
     "lldp run": lambda config, _: replace(config, lldp=True),
     "default lldp run": lambda config, _: replace(config, lldp=True),
     "no lldp run": lambda config, _: replace(config, lldp=False),
+    "no vlan <vlan>": lambda config, given: replace(
+        config, vlans=config.vlans - {int(given["vlan"])}
+    ),
     "default interface <interface>": lambda config, given: config.with_interface(
         given["interface"], Interface()
     ),
@@ -74,6 +81,9 @@ def edit(draft: Draft, command: Command) -> Draft | None:
     config, form = draft.config, command.form
     if form == "interface <interface>":
         return Draft(config, command.arguments["interface"])
+    if form == "vlan <vlan>":
+        vlan = int(command.arguments["vlan"])
+        return Draft(replace(config, vlans=config.vlans | ({vlan} - {1})), vlan=vlan)
     if form in _GLOBAL_EDITS:
         return Draft(_GLOBAL_EDITS[form](config, command.arguments))
     if draft.interface is None:

@@ -66,7 +66,12 @@ class Switch(SwitchCore[Config]):
 
     def landings(self, config: Config) -> Mapping[str, Landing]:
         return {
-            port: Landing(each.port_mtu_bytes, each.description, enabled=not each.shutdown)
+            port: Landing(
+                each.port_mtu_bytes,
+                each.description,
+                enabled=not each.shutdown,
+                vlan=1 if each.trunk else each.access_vlan,
+            )
             for port, each in config.interfaces.items()
         }
 

@@ -92,6 +92,8 @@ COMMANDS: dict[Level, tuple[str, ...]] = {
         "default lldp run",
         "interface <interface>",
         "default interface <interface>",
+        "vlan <vlan>",
+        "no vlan <vlan>",
     ),
     Level.INTERFACE: (
         "mtu <mtu>",
@@ -106,6 +108,9 @@ COMMANDS: dict[Level, tuple[str, ...]] = {
         "shutdown",
         "no shutdown",
         "default shutdown",
+        "switchport mode access",
+        "switchport mode trunk",
+        "no switchport mode",
         "switchport access vlan <vlan>",
         "no switchport access vlan",
         "qos trust dscp",

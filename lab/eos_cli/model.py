@@ -22,6 +22,7 @@ class Interface:
     description: str = ""
     shutdown: bool = False
     access_vlan: int = 1
+    trunk: bool = False
     trust_dscp: bool = False
     pfc_on: bool = False
     pfc: frozenset[int] = frozenset()
@@ -40,6 +41,8 @@ class Config:
     hostname: str
     interfaces: Mapping[str, Interface]
     lldp: bool = True
+    vlans: frozenset[int] = frozenset()
+    """Those beside VLAN 1, which is always there."""
 
     def with_interface(self, name: str, interface: Interface) -> "Config":
         return replace(self, interfaces={**self.interfaces, name: interface})
@@ -66,6 +69,8 @@ def _interface_lines(name: str, interface: Interface) -> list[str]:
         lines.append(f"   l2 mtu {interface.l2_mtu_bytes}")
     if interface.access_vlan != 1:
         lines.append(f"   switchport access vlan {interface.access_vlan}")
+    if interface.trunk:
+        lines.append("   switchport mode trunk")
     return lines + _qos_lines(interface)
 
 
@@ -88,6 +93,7 @@ def sections(config: Config) -> list[list[str]]:
     """Return the blocks that `!` lines separate."""
     blocks = [] if config.lldp else [["no lldp run"]]
     blocks.append([f"hostname {config.hostname}"])
+    blocks += [[f"vlan {vlan}"] for vlan in sorted(config.vlans)]
     blocks += [_interface_lines(name, interface) for name, interface in config.interfaces.items()]
     return blocks
 

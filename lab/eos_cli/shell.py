@@ -44,6 +44,7 @@ class Shell:
     session: str | None = None
     interface: str | None = None
     queue: int | None = None
+    vlan: int | None = None
     closed: bool = False
 
     @property
@@ -66,6 +67,8 @@ class Shell:
             mode += f"-if-{short(self.interface)}"
         if self.queue is not None:
             mode += f"-txq-{self.queue}"
+        if self.vlan is not None:
+            mode += f"-vlan-{self.vlan}"
         return f"{hostname}({mode})#"
 
     def run(self, line: str) -> list[str]:
@@ -135,7 +138,7 @@ class Shell:
             session.candidate = edited.config
         elif edited.config != config:
             self.switch.replace(edited.config)
-        self.interface, self.queue = edited.interface, edited.queue
+        self.interface, self.queue, self.vlan = edited.interface, edited.queue, edited.vlan
         return True
 
     def hang_up(self) -> None:
@@ -144,7 +147,8 @@ class Shell:
     def leave(self) -> None:
         if self.session is not None:
             self.switch.leave_session(self.session, self.terminal)
-        self.configuring, self.session, self.interface, self.queue = False, None, None, None
+        self.configuring, self.session = False, None
+        self.interface = self.queue = self.vlan = None
 
 
 def _links(shell: Shell) -> list[str]:
@@ -168,8 +172,8 @@ def _disable(shell: Shell, _: Command) -> Sequence[str]:
 def _exit(shell: Shell, _: Command) -> Sequence[str]:
     if shell.queue is not None:
         shell.queue = None
-    elif shell.interface is not None:
-        shell.interface = None
+    elif shell.interface is not None or shell.vlan is not None:
+        shell.interface = shell.vlan = None
     elif shell.configuring:
         shell.leave()
     else:
@@ -256,7 +260,7 @@ def _clean(shell: Shell, command: Command) -> Sequence[str]:
     session = shell.switch.sessions[_named(shell, command)]
     clean = factory(session.candidate.hostname, _links(shell))
     session.candidate = replace(clean, hostname="localhost")
-    shell.interface = shell.queue = None
+    shell.interface = shell.queue = shell.vlan = None
     return []
 
 

@@ -118,9 +118,14 @@ def interfaces_status(config: Config, links: Mapping[str, Link], ports: Sequence
         interface = config.interfaces[port]
         lines.append(
             f"{short(port):<10} {interface.description[:18]:<18} "
-            f"{status(interface, links.get(port)):<12} {'1':<8} {'full':<6} {'10G':<6} 10GBASE-T"
+            f"{status(interface, links.get(port)):<12} {_vlan(interface):<8} {'full':<6} "
+            f"{'10G':<6} 10GBASE-T"
         )
     return lines
+
+
+def _vlan(interface: Interface) -> str:
+    return "trunk" if interface.trunk else str(interface.access_vlan)
 
 
 def interfaces_description(config: Config, links: Mapping[str, Link]) -> list[str]:

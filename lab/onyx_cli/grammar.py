@@ -34,7 +34,8 @@ SHOW = (
     "show interfaces ethernet status | json-print",
     "show lldp interfaces ethernet remote",
 )
-EXEC = ("enable", "exit", "no cli session paging enable", *SHOW)
+SESSION = ("no cli session paging enable", "no cli session prefix-modes enable")
+EXEC = ("enable", "exit", *SESSION, *SHOW)
 ENABLE = (*EXEC, "configure terminal", "disable")
 CONFIG = (
     *ENABLE,

@@ -21,6 +21,7 @@ class Port:
     description: str = ""
     enabled: bool = True
     access_vlan: int = 1
+    mode: str = "access"
     trust: str = "L2"
     pfc: bool = False
     ecn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
@@ -40,7 +41,12 @@ class Config:
 
     def landings(self) -> dict[str, Landing]:
         return {
-            name: Landing(port.mtu_bytes, port.description, port.enabled)
+            name: Landing(
+                port.mtu_bytes,
+                port.description,
+                port.enabled,
+                port.access_vlan if port.mode == "access" else None,
+            )
             for name, port in self.ports.items()
         }
 
@@ -64,9 +70,14 @@ def _port_lines(name: str, port: Port) -> list[str]:
         lines.append(f"{at} description {quoted}")
     if not port.enabled:
         lines.append(f"{at} shutdown")
-    if port.access_vlan != 1:
-        lines.append(f"{at} switchport access vlan {port.access_vlan}")
     return lines
+
+
+def _vlan_lines(name: str, port: Port) -> list[str]:
+    at = f"interface ethernet {name.removeprefix('Eth')}"
+    mode = [f"{at} switchport mode {port.mode}"] if port.mode != "access" else []
+    access = [f"{at} switchport access vlan {port.access_vlan}"] if port.access_vlan != 1 else []
+    return [*mode, *access]
 
 
 def _qos_lines(name: str, port: Port) -> list[str]:
@@ -89,7 +100,10 @@ def sections(config: Config) -> dict[str, list[str]]:
     ports = config.ports.items()
     return {
         "Interface Ethernet configuration": [ln for n, p in ports for ln in _port_lines(n, p)],
-        "VLAN configuration": [f"vlan {vlan}" for vlan in sorted(config.vlans)],
+        "VLAN configuration": [
+            *(f"vlan {vlan}" for vlan in sorted(config.vlans)),
+            *(line for n, p in ports for line in _vlan_lines(n, p)),
+        ],
         "QoS configuration": [ln for n, p in ports for ln in _qos_lines(n, p)],
         "Other IP configuration": [f"hostname {config.hostname}"],
         "DCBX PFC configuration": pfc,
@@ -115,6 +129,9 @@ _PORT_EDITS: dict[str, Callable[[Port, dict[str, str]], Port]] = {
     "switchport access vlan <vlan>": lambda port, given: replace(
         port, access_vlan=int(given["vlan"])
     ),
+    "no switchport access vlan": lambda port, _: replace(port, access_vlan=1),
+    "switchport mode access": lambda port, _: replace(port, mode="access"),
+    "switchport mode trunk": lambda port, _: replace(port, mode="trunk"),
     "qos trust <trust>": lambda port, given: replace(port, trust=given["trust"]),
     "dcb priority-flow-control mode on force": lambda port, _: replace(port, pfc=True),
     "no dcb priority-flow-control mode force": lambda port, _: replace(port, pfc=False),
@@ -132,6 +149,9 @@ _EDITS: dict[str, Callable[[Config, dict[str, str]], Config]] = {
     "lldp": lambda config, _: replace(config, lldp=True),
     "no lldp": lambda config, _: replace(config, lldp=False),
     "vlan <vlan>": lambda config, given: replace(config, vlans=config.vlans | {int(given["vlan"])}),
+    "no vlan <vlan>": lambda config, given: replace(
+        config, vlans=config.vlans - {int(given["vlan"])}
+    ),
     "dcb priority-flow-control enable force": lambda config, _: replace(config, pfc=True),
     "dcb priority-flow-control priority <priority> enable": lambda config, given: replace(
         config, priorities=config.priorities | {int(given["priority"])}

@@ -16,6 +16,7 @@ from lab.switch_cli.ports import Link
 DEFAULT_MTU_BYTES = 9100
 MIN_MTU_BYTES = 68
 PRIORITIES = 8
+LAST_VLAN = 4094
 Row = dict[str, str]
 ConfigDb = dict[str, dict[str, Row]]
 _CONFIG = TypeAdapter(ConfigDb)
@@ -64,8 +65,18 @@ def render(config: ConfigDb) -> str:
 
 
 def landings(config: ConfigDb) -> dict[str, Landing]:
+    untagged = {
+        key.partition("|")[2]: int(key.partition("|")[0].removeprefix("Vlan"))
+        for key, row in config.get("VLAN_MEMBER", {}).items()
+        if row.get("tagging_mode") == "untagged"
+    }
     return {
-        port: Landing(int(row["mtu"]), row.get("description", ""), row["admin_status"] == "up")
+        port: Landing(
+            int(row["mtu"]),
+            row.get("description", ""),
+            row["admin_status"] == "up",
+            untagged.get(port),
+        )
         for port, row in config["PORT"].items()
     }
 
@@ -120,6 +131,29 @@ def _operate(tree: dict[str, object], operation: Mapping[str, object]) -> None:
         raise CliError(f"Failed to apply patch due to: Invalid operation '{kind}'")
 
 
+def by_hand(config: ConfigDb, words: list[str]) -> list[dict[str, object]] | None:
+    """Return the patch of an operator's command about VLANs and addresses; None: it is none."""
+    rows: dict[str, Row | None]
+    match words:
+        case ["vlan", "add", number] if number.isdecimal():
+            table, rows = "VLAN", {f"Vlan{number}": {"vlanid": number}}
+        case ["vlan", "member", "add", "-u", number, port]:
+            table, rows = "VLAN_MEMBER", {f"Vlan{number}|{port}": {"tagging_mode": "untagged"}}
+        case ["vlan", "member", "add", number, port]:
+            table, rows = "VLAN_MEMBER", {f"Vlan{number}|{port}": {"tagging_mode": "tagged"}}
+        case ["vlan", "member", "del", number, port]:
+            table, rows = "VLAN_MEMBER", {f"Vlan{number}|{port}": None}
+        case ["interface", "ip", "add", port, address]:
+            table, rows = "INTERFACE", {port: {}, f"{port}|{address}": {}}
+        case ["interface", "ip", "remove", port, address]:
+            table, rows = "INTERFACE", {port: None, f"{port}|{address}": None}
+        case _:
+            return None
+    wanted = {**config.get(table, {}), **rows}
+    value = {key: row for key, row in wanted.items() if row is not None}
+    return [{"op": "add", "path": f"/{table}", "value": value}]
+
+
 def check(config: ConfigDb, context: Context) -> None:
     """Refuse what SONiC's models refuse.
 
@@ -135,7 +169,27 @@ def check(config: ConfigDb, context: Context) -> None:
             raise ValueError(f'Value "{mtu}" does not satisfy range of PORT {port} mtu')
         if row.get("admin_status") not in {"up", "down"}:
             raise ValueError(f'Invalid value "{row.get("admin_status")}" of PORT {port}')
+    _check_vlans(config, context)
     _check_qos(config, context)
+
+
+def _check_vlans(config: ConfigDb, context: Context) -> None:
+    for name, row in config.get("VLAN", {}).items():
+        vlan = row.get("vlanid", "")
+        if not vlan.isdecimal() or not 2 <= int(vlan) <= LAST_VLAN or name != f"Vlan{vlan}":  # noqa: PLR2004 - VLAN 1 is none
+            raise ValueError(f'Value "{vlan}" does not satisfy range of VLAN {name} vlanid')
+    untagged: set[str] = set()
+    for key, row in config.get("VLAN_MEMBER", {}).items():
+        vlan, _, port = key.partition("|")
+        if vlan not in config.get("VLAN", {}) or port not in context.ports:
+            raise ValueError(f'Leafref "{key}" of VLAN_MEMBER points to nothing')
+        if row.get("tagging_mode") not in {"tagged", "untagged"}:
+            raise ValueError(f"Missing required element tagging_mode of VLAN_MEMBER {key}")
+        if any(each.partition("|")[0] == port for each in config.get("INTERFACE", {})):
+            raise ValueError("Port is a router interface.")
+        if row["tagging_mode"] == "untagged" and port in untagged:
+            raise ValueError("Port can be untagged in at most one VLAN.")
+        untagged |= {port} if row["tagging_mode"] == "untagged" else set()
 
 
 def _check_qos(config: ConfigDb, context: Context) -> None:

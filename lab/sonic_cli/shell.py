@@ -205,7 +205,8 @@ class Shell(LinuxTerminal):
         return Done(0, said)
 
     def _by_hand(self, rest: list[str]) -> Done:
-        """Do what an operator types: ports, priorities, VLANs."""
+        """Do what an operator types: ports, priorities, VLANs, addresses."""
+        running = self.switch.running()
         patch: list[dict[str, object]]
         match rest:
             case ["interface", "mtu", port, value]:
@@ -214,17 +215,14 @@ class Shell(LinuxTerminal):
                 value = "up" if verb == "startup" else "down"
                 patch = [{"op": "add", "path": f"/PORT/{port}/admin_status", "value": value}]
             case ["interface", "pfc", "priority", port, priority, "on" | "off" as state]:
-                row = self.switch.running()["PORT_QOS_MAP"].get(port, {})
+                row = running["PORT_QOS_MAP"].get(port, {})
                 others = {p for p in row.get("pfc_enable", "").split(",") if p} - {priority}
                 wanted = ",".join(sorted(others | ({priority} if state == "on" else set())))
                 patch = [{"op": "add", "path": f"/PORT_QOS_MAP/{port}/pfc_enable", "value": wanted}]
-            case ["vlan", "add", number] if number.isdecimal():
-                vlans = self.switch.running().get("VLAN", {})
-                wanted_vlans = {**vlans, f"Vlan{number}": {"vlanid": number}}
-                patch = [{"op": "add", "path": "/VLAN", "value": wanted_vlans}]
+            case _ if (made := configdb.by_hand(running, rest)) is not None:
+                patch = made
             case _:
                 return Done(2, "", f'{_USAGE.format("config")} "{" ".join(rest)}".\n')
-        running = self.switch.running()
         changed = configdb.patched(running, json.dumps(patch), self.switch.context)
         self.switch.replace(changed)
         return Done(0)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from lab.switch_cli.ports import Link, PortError, Ports
+from lab.switch_cli.ports import FIRST_VLAN, Link, PortError, Ports
 from lab.switch_cli.store import Memory, PendingRollback, Store
 
 log = logging.getLogger("switch_cli")
@@ -37,6 +37,8 @@ class Landing:
     mtu_bytes: int
     description: str
     enabled: bool
+    vlan: int | None = None
+    """Untagged. A port that is in none forwards as one in VLAN 1, unlike on a switch."""
 
 
 ConfigT = TypeVar("ConfigT")
@@ -211,6 +213,8 @@ class SwitchCore(ABC, Generic[ConfigT]):
             self.ports.set_description(port, landing.description)
         if link.enabled != landing.enabled:
             self.ports.set_enabled(port, enabled=landing.enabled)
+        if link.vlan != (landing.vlan or FIRST_VLAN):
+            self.ports.set_vlan(port, landing.vlan or FIRST_VLAN)
 
     def _remember(self) -> None:
         self.store.save_memory(

@@ -1,6 +1,7 @@
 """The switch's ports as the kernel has them, and the changes that configuration makes to them."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from typing import Protocol, TypedDict
 
 TIMEOUT_S = 10
 ALIAS_MAX_BYTES = 255  # IFALIASZ - 1, include/uapi/linux/if.h
+FIRST_VLAN = 1
+_FIRST_BRIDGE = "br0"
+_BRIDGE = re.compile(r"br(?P<vlan>\d+)")
 
 
 class PortError(Exception):
@@ -33,6 +37,7 @@ class Link:
     carrier: bool
     mac: str
     alias: str = ""
+    vlan: int = FIRST_VLAN
     received: Counters = Counters()
     sent: Counters = Counters()
 
@@ -59,6 +64,9 @@ class Ports(Protocol):
 
     def set_description(self, port: str, description: str) -> None: ...
 
+    def set_vlan(self, port: str, vlan: int) -> None:
+        """Let the port forward to the others of that VLAN alone."""
+
 
 class _JsonCounters(TypedDict, total=False):
     packets: int
@@ -82,11 +90,22 @@ class _JsonLink(TypedDict, total=False):
     mtu: int
     address: str
     ifalias: str
+    master: str
     stats64: _JsonStats
 
 
 def _counters(record: _JsonCounters) -> Counters:
     return Counters(**{k: v for k, v in record.items() if k in Counters.__annotations__})  # type: ignore[arg-type]  # all are int
+
+
+def bridge_of(vlan: int) -> str:
+    """Return the bridge that is a VLAN: kernels without VLAN filtering in theirs have it, too."""
+    return _FIRST_BRIDGE if vlan == FIRST_VLAN else f"br{vlan}"
+
+
+def _vlan_of(bridge: str) -> int:
+    found = _BRIDGE.fullmatch(bridge)
+    return FIRST_VLAN if bridge == _FIRST_BRIDGE or not found else int(found["vlan"])
 
 
 def parse_links(text: str) -> dict[str, Link]:
@@ -102,6 +121,7 @@ def parse_links(text: str) -> dict[str, Link]:
             carrier="LOWER_UP" in record["flags"],
             mac=record.get("address", "00:00:00:00:00:00"),
             alias=record.get("ifalias", ""),
+            vlan=_vlan_of(record.get("master", _FIRST_BRIDGE)),
             received=_counters(stats["rx"]),
             sent=_counters(stats["tx"]),
         )
@@ -127,6 +147,13 @@ class KernelPorts:
     def set_description(self, port: str, description: str) -> None:
         alias = description.encode()[:ALIAS_MAX_BYTES].decode(errors="ignore")
         self._ip("link", "set", "dev", self._devices[port], "alias", alias)
+
+    def set_vlan(self, port: str, vlan: int) -> None:
+        bridge = bridge_of(vlan)
+        if bridge not in parse_links(self._ip("-j", "link", "show")):
+            self._ip("link", "add", bridge, "type", "bridge")
+            self._ip("link", "set", "dev", bridge, "up")
+        self._ip("link", "set", "dev", self._devices[port], "master", bridge)
 
     def _ip(self, *arguments: str) -> str:
         try:

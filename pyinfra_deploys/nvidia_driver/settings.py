@@ -26,9 +26,18 @@ class Repository(Settings):
     signing_key: str = Field(description="its public key, ASCII-armoured")
 
 
+class SystemPackages(Settings):
+    packages: dict[Package, Version] = Field(min_length=1)
+    fabric_manager: Version | None = None
+
+
 class NvidiaDriverSettings(Settings):
     packages: dict[Package, Version] = Field(
-        min_length=1, description="package → exact version; all of them are held"
+        default={}, description="package → exact version; all of them are held"
+    )
+    systems: dict[str, SystemPackages] = Field(
+        default={},
+        description="system, such as ubuntu-24.04 → its packages, in place of `packages`",
     )
     driver_version: Annotated[str, StringConstraints(pattern=r"^\d{3}\.\d+(\.\d+)?$")] = Field(
         description="the version that the kernel reports: 580.159.04"
@@ -52,13 +61,32 @@ class NvidiaDriverSettings(Settings):
 
     @model_validator(mode="after")
     def _one_version(self) -> Self:
-        given = self.fabric_manager
-        if given and not given.startswith(self.driver_version):
-            raise ValueError(
-                f"fabric_manager = {given} with driver_version = {self.driver_version}: NVSwitch "
-                "works only where both have the same version"
-            )
+        managers = (self.fabric_manager, *(each.fabric_manager for each in self.systems.values()))
+        for given in managers:
+            if given and not given.startswith(self.driver_version):
+                raise ValueError(
+                    f"fabric_manager = {given} with driver_version = {self.driver_version}: "
+                    "NVSwitch works only where both have the same version"
+                )
         return self
+
+    @model_validator(mode="after")
+    def _some_packages(self) -> Self:
+        if not self.packages and not self.systems:
+            raise ValueError("packages has none, but a driver comes as packages: name them")
+        return self
+
+    def on(self, system: str) -> Self:
+        """Return the settings of a host that runs this system, one of `systems` where it has any.
+
+        Raises:
+            KeyError: it is none of them.
+
+        """
+        if not self.systems:
+            return self
+        own = self.systems[system].model_dump()
+        return self.model_copy(update={**own, "systems": {}})
 
     @property
     def fabric_manager_name(self) -> str:

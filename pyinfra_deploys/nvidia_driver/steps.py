@@ -1,6 +1,7 @@
 """The operations of `nvidia_driver`."""
 
 from pyinfra.api.deploy import deploy
+from pyinfra.api.exceptions import OperationError
 from pyinfra.api.operation import OperationMeta
 
 from pyinfra_deploys.nvidia_driver.settings import SYSTEM, NvidiaDriverSettings
@@ -28,6 +29,7 @@ UNIT = "rackform-gpu.service"
 
 @deploy("nvidia_driver")
 def nvidia_driver(settings: NvidiaDriverSettings) -> None:
+    settings = _of_this_system(settings)
     expect_a_clear_field(name="Nothing in the way", signed_modules=settings.signed_modules)
     if not settings.allow_downgrade:
         expect_none_newer(name="Nothing newer than declared", packages=settings.exact)
@@ -79,6 +81,25 @@ def nvidia_driver(settings: NvidiaDriverSettings) -> None:
             driver_version=settings.driver_version,
             refresh_if=changed(packages),
         )
+
+
+def _of_this_system(settings: NvidiaDriverSettings) -> NvidiaDriverSettings:
+    """Return the settings with the packages of the host's own system.
+
+    Raises:
+        OperationError: the site has packages by system, and none for this one.
+
+    """
+    if not settings.systems:
+        return settings
+    system = this_system()
+    if system.name not in settings.systems:
+        raise OperationError(
+            f"it runs {system.told}, but nvidia.systems has packages for "
+            f"{', '.join(sorted(settings.systems))} alone: add nvidia.systems"
+            f'["{system.name}"].packages with the versions that its repository has'
+        )
+    return settings.on(system.name)
 
 
 def _repository(settings: NvidiaDriverSettings) -> list[OperationMeta]:

@@ -13,23 +13,25 @@ class System:
     """One release of a distribution.
 
     Attributes:
+        name: its name in a site.
         told: its name, for people.
         docker: the packages of Docker Engine with its command line.
         nvidia: its name in the paths of NVIDIA's repositories.
 
     """
 
+    name: str
     told: str
     docker: tuple[str, ...]
     nvidia: str
 
 
 SYSTEMS: dict[tuple[str, str], System] = {
-    ("debian", "12"): System("Debian 12", ("docker.io",), "debian12"),
+    ("debian", "12"): System("debian-12", "Debian 12", ("docker.io",), "debian12"),
     # The command line is a package of its own there, and only recommended.
-    ("debian", "13"): System("Debian 13", ("docker.io", "docker-cli"), "debian13"),
-    ("ubuntu", "22.04"): System("Ubuntu 22.04", ("docker.io",), "ubuntu2204"),
-    ("ubuntu", "24.04"): System("Ubuntu 24.04", ("docker.io",), "ubuntu2404"),
+    ("debian", "13"): System("debian-13", "Debian 13", ("docker.io", "docker-cli"), "debian13"),
+    ("ubuntu", "22.04"): System("ubuntu-22.04", "Ubuntu 22.04", ("docker.io",), "ubuntu2204"),
+    ("ubuntu", "24.04"): System("ubuntu-24.04", "Ubuntu 24.04", ("docker.io",), "ubuntu2404"),
 }
 
 

@@ -142,8 +142,11 @@ def test_each_network_system_lands_on_real_ports(lab: Lab, request: pytest.Fixtu
             for port, end in ends.items()
         },
         lldp=True,
+        vlan=78,
     )
     with open_switch(system, lab.connection) as switch:
+        switch.apply(DesiredSwitch(ports={first: DesiredPort()}, vlan=78), 60)
+        assert not lab.passes(56)
         switch.apply(wanted, 60)
         assert lab.passes(8972)
         assert switch.read().ports[first].connected

@@ -33,6 +33,19 @@ class Case:
     told: str
     """How that is named: who, what, and since when where the switch tells."""
     largest: int
+    vlan: str
+    """How it is said that there is a VLAN."""
+    member: str
+    """How it is said that a port is in one."""
+    alone: int | None
+    """The VLAN of a port as delivered; None: it forwards to no other."""
+    moved: tuple[str, ...]
+    """What somebody enters to put the second port into VLAN 20."""
+    occupied: tuple[str, ...]
+    """What somebody enters that keeps the first port from any VLAN."""
+    obstacle: str
+    """How that is named, with the command that ends it."""
+    freed: tuple[str, ...]
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -72,6 +85,16 @@ EOS = Case(
         "change it takes the change back"
     ),
     largest=9214,
+    vlan="vlan {}",
+    member="switchport access vlan {}",
+    alone=1,
+    moved=("enable", "configure", "vlan 20", "interface Ethernet2", "switchport access vlan 20"),
+    occupied=("enable", "configure", "interface Ethernet1", "switchport mode trunk"),
+    obstacle=(
+        "Ethernet1 has 'switchport mode trunk', and a port is put into that VLAN only if it "
+        "carries nothing else: enter 'interface Ethernet1; switchport mode access' on tor1"
+    ),
+    freed=("enable", "configure", "interface Ethernet1", "switchport mode access"),
 )
 CUMULUS = Case(
     system="cumulus",
@@ -89,6 +112,20 @@ CUMULUS = Case(
     session=("nv set interface swp3 link mtu 3000",),
     told="the pending revision 3 (of colleague), begun from what ran before this change",
     largest=9216,
+    vlan="bridge domain br_default vlan {}",
+    member="bridge domain br_default access {}",
+    alone=None,
+    moved=(
+        "nv set bridge domain br_default vlan 20",
+        "nv set interface swp2 bridge domain br_default access 20",
+        "nv config apply -y",
+    ),
+    occupied=("nv set interface swp1 ip address 10.0.0.1/31", "nv config apply -y"),
+    obstacle=(
+        "swp1 has 'interface swp1 ip address 10.0.0.1/31', and a port is put into that VLAN only "
+        "if it carries nothing else: enter 'nv unset interface swp1 ip address 10.0.0.1/31' on tor1"
+    ),
+    freed=("nv unset interface swp1 ip address 10.0.0.1/31", "nv config apply -y"),
 )
 ONYX = Case(
     system="onyx",
@@ -121,6 +158,21 @@ ONYX = Case(
     session=("enable", "configure terminal"),
     told="colleague logged in on pts/99 from 10.77.0.9, idle for 0d0h5m0s",
     largest=9216,
+    vlan="vlan {}",
+    member="switchport access vlan {}",
+    alone=1,
+    moved=(
+        "enable",
+        "configure terminal",
+        "vlan 20",
+        "interface ethernet 1/2 switchport access vlan 20",
+    ),
+    occupied=("enable", "configure terminal", "interface ethernet 1/1 switchport mode trunk"),
+    obstacle=(
+        "Eth1/1 has 'switchport mode trunk', and a port is put into that VLAN only if it carries "
+        "nothing else: enter 'interface ethernet 1/1 switchport mode access' on tor1"
+    ),
+    freed=("enable", "configure terminal", "interface ethernet 1/1 switchport mode access"),
 )
 SONIC = Case(
     system="sonic",
@@ -144,6 +196,21 @@ SONIC = Case(
         "13:46:40 1970"
     ),
     largest=9216,
+    vlan="VLAN Vlan{}",
+    member="VLAN_MEMBER Vlan{} untagged",
+    alone=None,
+    moved=(
+        "sudo config vlan add 20",
+        "sudo config vlan member del 78 Ethernet4",
+        "sudo config vlan member add -u 20 Ethernet4",
+    ),
+    occupied=("sudo config interface ip add Ethernet0 10.0.0.0/31",),
+    obstacle=(
+        "Ethernet0 has 'INTERFACE|Ethernet0|10.0.0.0/31', and a port is put into that VLAN only if "
+        "it carries nothing else: enter 'sudo config interface ip remove Ethernet0 10.0.0.0/31' on "
+        "tor1"
+    ),
+    freed=("sudo config interface ip remove Ethernet0 10.0.0.0/31",),
 )
 CASES = {case.system: case for case in (EOS, CUMULUS, ONYX, SONIC)}
 

@@ -39,7 +39,9 @@ class Stack:
         return SwitchConfig().read(self._state, RecordingContext()).outputs.pending
 
 
-def stack_of(connection: Connection, system: System, ends: Mapping[str, str]) -> Stack:
+def stack_of(
+    connection: Connection, system: System, ends: Mapping[str, str], vlan: int | None = None
+) -> Stack:
     """Return the switch with these cables, jumbo frames and lossless RoCE."""
     port = {"mtu_bytes": 9000, "roce": "lossless"}
     return Stack(
@@ -48,6 +50,7 @@ def stack_of(connection: Connection, system: System, ends: Mapping[str, str]) ->
                 "connection": connection.model_dump(),
                 "os": system,
                 "ports": {name: {**port, "description": end} for name, end in ends.items()},
+                "vlan": vlan,
                 "confirm_timeout_s": 60,
             }
         )

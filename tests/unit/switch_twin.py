@@ -60,6 +60,9 @@ class FakePorts:
     def set_description(self, port: str, description: str) -> None:
         self.links[port] = replace(self.links[port], alias=description)
 
+    def set_vlan(self, port: str, vlan: int) -> None:
+        self.links[port] = replace(self.links[port], vlan=vlan)
+
 
 @dataclass
 class Clock:

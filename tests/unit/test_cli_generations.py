@@ -117,6 +117,22 @@ def test_two_generations_differ_in_packages_settings_and_switch_lines(backend: P
     assert generations.difference("lab", 2, 2).nodes == {}
 
 
+def test_the_vlan_of_a_switch_differs_between_generations() -> None:
+    ports = {"Ethernet1": {"mtu_bytes": 9000, "description": "w1.fab0", "enabled": True}}
+    one, other, none = (
+        [history.Resource.model_validate(resource("SwitchConfig", "tor1-config", inputs))]
+        for inputs in ({"ports": ports, "vlan": 20}, {"ports": ports, "vlan": 78}, {"ports": ports})
+    )
+    moved = [
+        "interface Ethernet1",
+        "  - switchport access vlan 20",
+        "  + switchport access vlan 78",
+    ]
+    assert dict(generations._switches(one, other)) == {"tor1": ["+ vlan 78", *moved]}
+    assert dict(generations._switches(other, other)) == {}
+    assert dict(generations._switches(one, none)) == {}
+
+
 def test_a_secret_is_never_told(backend: Path) -> None:
     assert backend.exists()
     found = history.resources("lab", history.generation("lab", 1))

@@ -133,6 +133,15 @@ def test_the_mtu_of_the_site_reaches_every_switch_port_and_every_host() -> None:
         assert host["deploys"]["fabric_link"]["mtu_bytes"] == 4200
 
 
+def test_the_vlan_of_a_switch_reaches_its_configuration_and_none_is_there_without(
+    lab: Engine,
+) -> None:
+    assert "vlan" not in lab.inputs("tor1-config")
+    joined = declared(changed("lab", "switches.tor1.vlan", 78)).inputs("tor1-config")
+    assert {**joined, "vlan": None} == {**lab.inputs("tor1-config"), "vlan": None}
+    assert joined["vlan"] == 78
+
+
 def test_a_changed_mtu_changes_no_container_and_no_image(lab: Engine) -> None:
     other = declared(changed("lab", "fabric.mtu_bytes", 4200))
     for kind in ("Container", "OciImage", "ImagePull", "ServeApplication", "ModelWeights"):

@@ -43,6 +43,17 @@ def test_a_bare_machine_tells_its_gpus_by_the_pci_bus_and_what_it_lacks() -> Non
     assert "2 GPU(s) joined by pcie3-x4; driver unknown" in picture([machine])
 
 
+def test_the_stack_of_bare_machines_of_two_systems_says_that_versions_may_differ() -> None:
+    one = bare()
+    other = one.model_copy(
+        update={"address": "192.168.20.12", "hostname": "gpu2", "os_name": "Another 1"}
+    )
+    text = " ".join(stack_file([one, other], wishes()).replace("# ", "").split())
+    assert "Another 1 and Ubuntu" in text
+    assert "where versions differ, nvidia.systems has them by system" in text
+    assert "nvidia.systems" not in stack_file([one], wishes())
+
+
 def test_the_stack_of_a_bare_machine_names_its_gpus_and_says_how_the_driver_comes() -> None:
     text = stack_file([bare()], wishes())
     line = (

@@ -13,7 +13,9 @@ from discover.model import Machine
 from discover.picture import picture
 from discover.proposal import FALLBACK
 from discover.stackfile import stack_file
+from discover.switches import cautions
 from discover.wishes import CableWish, CircuitWish, SwitchWish, Wishes
+from fabric.protocol import Membership, SwitchState
 from planner.architecture import checkpoints
 from planner.decide import decide
 from planner.plan import plan
@@ -321,3 +323,51 @@ def test_a_machine_without_gpus_is_the_head_and_a_second_one_is_left_out() -> No
         stack_file([second(**bare)], wishes())
     with pytest.raises(InputError, match=r"--head w9 is none of the machines"):
         stack_file([a_machine()], wishes(head="w9"))
+
+
+def joined(seen: SwitchState | None, unseen: str = "", os: str = "sonic") -> str:
+    """Return the stack file of two machines at a switch that told this of itself."""
+    machines = [
+        a_machine(lldp=OLD_LLDP.format("Ethernet0")),
+        second(lldp=NEW_LLDP.format("Ethernet4")),
+    ]
+    switch = SwitchWish("tor1", os, "192.168.20.5", host_key=KEY, seen=seen, unseen=unseen)
+    return " ".join(stack_file(machines, wishes(switches=[switch])).replace("# ", "").split())
+
+
+def told(managed_vlan: int | None = None, **ports: Membership) -> SwitchState:
+    return SwitchState(
+        ports={},
+        lldp=True,
+        neighbours={},
+        membership=ports,
+        vlans=frozenset({1, 20, 78}),
+        managed_vlan=managed_vlan,
+    )
+
+
+def test_a_vlan_is_proposed_where_the_switch_tells_that_the_ports_do_not_forward() -> None:
+    address = Membership(carries="INTERFACE|Ethernet4|10.0.0.0/31", remedy="config it away")
+    text = joined(told(Ethernet0=Membership(), Ethernet4=address))
+    assert "vlan: 79 Ethernet0, Ethernet4: forwards to no other of these ports now" in text
+    assert (
+        "'up' refuses Ethernet4 while it has 'INTERFACE|Ethernet4|10.0.0.0/31': 'config it away' on"
+        " the switch ends it."
+    ) in text
+    partly = joined(told(Ethernet0=Membership(vlan=20), Ethernet4=Membership(vlan=1)))
+    assert "vlan: 20 Ethernet4: forwards to no other of these ports now" in partly
+
+
+def test_no_vlan_is_proposed_where_the_ports_forward_or_the_switch_told_nothing() -> None:
+    text = joined(told(Ethernet0=Membership(vlan=1), Ethernet4=Membership(vlan=1)))
+    assert "vlan is left out: these ports forward to each other in VLAN 1." in text
+    assert " vlan: " not in text
+    text = joined(None, "switch tor1 refuses the login")
+    assert "ASSUMED that these ports forward to each other: switch tor1 refuses the login." in text
+
+
+def test_a_switch_that_is_managed_over_its_own_ports_is_cautioned_of() -> None:
+    seen = told(1, Ethernet0=Membership(vlan=1), Ethernet4=Membership(vlan=20))
+    assert "it is managed in VLAN 1, over its own ports: leave the port over which" in joined(seen)
+    switch = SwitchWish("tor1", "sonic", "192.168.20.5", seen=seen)
+    assert [each.machine for each in cautions([switch, replace(switch, seen=told())])] == ["tor1"]

@@ -21,7 +21,7 @@ from doctor.model import (
     Status,
     SwitchFacts,
 )
-from fabric.protocol import Neighbour, PortState, SwitchState
+from fabric.protocol import Membership, Neighbour, PortState, SwitchState
 from stack.load import load_site
 from stack.schema import Site
 from tests.unit.doctor_facts import IMAGE, facts, gpu_machine, node, served, switched
@@ -350,6 +350,22 @@ def test_a_way_that_carries_nothing_is_no_question_of_mtu() -> None:
     shut = told.switches["tor1"].state.ports["Ethernet3"].model_copy(update={"enabled": False})
     told.switches["tor1"].state.ports["Ethernet3"] = shut
     assert "tor1.Ethernet3 is shut down" in only(Check.MTU, told).measured
+
+
+def test_a_way_that_ends_in_another_vlan_or_in_none_is_said_to() -> None:
+    site = TWIN.model_copy(
+        update={"switches": {"tor1": TWIN.switches["tor1"].model_copy(update={"vlan": 78})}}
+    )
+    silent = Ping(source="w1", target="w2", small=False, large=False)
+    told = facts(TWIN).model_copy(update={"pings": (silent,)})
+    assert told.switches["tor1"].state
+    ways = told.switches["tor1"].state.membership
+    ways |= {"Ethernet2": Membership(vlan=78), "Ethernet3": Membership(vlan=20)}
+    [result] = wrong(Check.MTU, told, site)
+    assert result.measured.endswith("; tor1.Ethernet3 is in VLAN 20")
+    ways["Ethernet3"] = Membership()
+    [result] = wrong(Check.MTU, told, TWIN)
+    assert result.measured.endswith("; tor1.Ethernet3 is in no VLAN, and forwards to nobody")
 
 
 def test_a_switch_that_could_not_be_read_is_told_where_packets_are_lost() -> None:

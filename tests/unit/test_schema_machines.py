@@ -185,6 +185,15 @@ def test_an_mtu_above_what_the_switch_is_declared_to_allow_is_refused() -> None:
     )
 
 
+def test_a_vlan_is_a_number_that_the_switch_has() -> None:
+    site = load_site(example({"switches.tor1.vlan": 1}))
+    assert site.switches["tor1"].vlan == 1
+    sonic = {"switches.tor1.os": "sonic", "switches.tor1.vlan": 1}
+    said = "switches.tor1.vlan = 1, but sonic has no VLAN 1: write 2 to 4094"
+    assert said in errors_of(example(sonic))
+    assert "switches.tor1.vlan = 4095" in only_error(example({"switches.tor1.vlan": 4095}))
+
+
 def test_a_switch_limit_above_that_of_its_system_is_refused() -> None:
     error = only_error(example({"switches.tor1.max_mtu_bytes": 9300}))
     assert "switches.tor1.max_mtu_bytes = 9300, but eos takes at most 9214" in error

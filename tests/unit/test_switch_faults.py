@@ -107,8 +107,10 @@ def test_lines_that_somebody_did_not_save_are_named_and_not_saved_with_ours(
 ) -> None:
     stack.up()
     twin.type(*case.without_pfc, *case.unrelated)
-    named = f"runs lines that somebody entered and didn't save (+ {case.listed}"
-    assert f"warning: switch tor1 {named}" in stack.preview()
+    named = f"+ {case.listed}"
+    warned, _, _ = stack.preview().partition("\nwould configure")
+    assert "warning: switch tor1 runs lines that somebody entered and didn't save (+ " in warned
+    assert named in warned
     assert named in stack.up()
     twin.ports.set_mtu(case.ports[0], 1500)
     assert named in stack.up()
@@ -206,3 +208,92 @@ def test_a_session_that_somebody_else_left_open_is_named_and_left(
     assert twin.ports.links[case.ports[0]].mtu_bytes == 9000
     assert twin.ports.links[case.ports[2]].mtu_bytes != 3000
     assert [line for line in stack.verify() if "mtu" in line] == []
+
+
+@pytest.fixture
+def joined(twin: Twin, case: Case) -> Stack:
+    """The same with its ports in one VLAN."""
+    first, second, _ = case.ports
+    ends = {first: "head.fab0", second: "w1.fab0"}
+    return stack_of(twin.connection, case.system, ends, vlan=78)
+
+
+def test_a_port_in_the_wrong_vlan_is_named_exactly_and_put_back(
+    twin: Twin, case: Case, joined: Stack
+) -> None:
+    first, second, third = case.ports
+    assert f"    + {case.vlan.format(78)}" in joined.preview().splitlines()
+    joined.up()
+    assert joined.preview() == ""
+    assert {port: twin.ports.links[port].vlan for port in case.ports} == {
+        first: 78,
+        second: 78,
+        third: 1,
+    }
+    printed = twin.type(*case.moved) + twin.type(*case.save)
+    assert [line for line in printed if "rror" in line or line.startswith("%")] == []
+    assert twin.ports.links[second].vlan == 20
+    drift = [
+        case.heading.format(second),
+        f"  - {case.member.format(20)}",
+        f"  + {case.member.format(78)}",
+    ]
+    assert joined.verify() == drift
+    assert f"would configure on tor1:\n{indented(*drift)}" in joined.preview()
+    assert f"configured:\n{indented(*drift)}" in joined.up()
+    assert joined.verify() == []
+    twin.ports.links.clear()
+    twin.ports.__post_init__()
+    twin.restart(world="boot/2")
+    assert [twin.ports.links[port].vlan for port in case.ports] == [78, 78, 1]
+
+
+def test_a_port_that_carries_something_else_is_refused_before_anything_changes(
+    twin: Twin, case: Case, joined: Stack
+) -> None:
+    before = dict(twin.ports.links)
+    printed = twin.type(*case.occupied)
+    assert [line for line in printed if "rror" in line or line.startswith("%")] == []
+    assert f"warning: switches.tor1.vlan = 78, but {case.obstacle}" in joined.preview()
+    with pytest.raises(RackformError) as refused:
+        joined.up()
+    assert case.obstacle in str(refused.value)
+    assert twin.ports.links == before
+    assert not twin.switch.waits()
+    twin.type(*case.freed)
+    joined.up()
+    assert twin.ports.links[case.ports[0]].vlan == 78
+    assert [line for line in joined.verify() if case.member.format(78) in line] == []
+
+
+def test_a_vlan_that_cuts_the_management_path_goes_back_with_its_ports(
+    twin: Twin, case: Case, stack: Stack, joined: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.up()
+    with open_switch(case.system, twin.connection) as switch:
+        kind, vlans = type(switch), switch.read().vlans
+
+    def cut_off(_: TrialSwitch) -> None:
+        raise Unreachable("no route to host")
+
+    monkeypatch.setattr(kind, "_reconnect", cut_off)
+    with pytest.raises(Unreachable, match="goes back to its former configuration within 60 s"):
+        joined.up()
+    monkeypatch.undo()
+    assert twin.ports.links[case.ports[0]].vlan == 78
+    twin.clock.now += 61
+    assert twin.switch.expire()
+    assert twin.ports.links[case.ports[0]].vlan == 1
+    with open_switch(case.system, twin.connection) as switch:
+        assert switch.read().vlans == vlans
+        assert switch.read().membership[case.ports[0]].vlan == case.alone
+    assert stack.verify() == []
+
+
+def test_ports_without_a_declared_vlan_stay_where_they_are(
+    twin: Twin, case: Case, stack: Stack, joined: Stack
+) -> None:
+    joined.up()
+    assert stack.preview() == ""
+    assert stack.up() == ""
+    assert twin.ports.links[case.ports[0]].vlan == 78

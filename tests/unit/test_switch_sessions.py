@@ -115,6 +115,77 @@ exit
 """,
 }
 
+VLANS: dict[System, str] = {
+    "eos": """\
+enable
+configure session rackform-1
+vlan 78
+exit
+interface Ethernet1
+switchport access vlan 78
+switchport access vlan 4095
+show session-config diffs
+commit timer 00:01:00
+configure session rackform-1 commit
+show interfaces status
+configure
+interface Ethernet2
+switchport mode trunk
+show running-config section Ethernet2
+no switchport mode
+no vlan 78
+end
+exit
+""",
+    "onyx": """\
+enable
+configure terminal
+no cli session prefix-modes enable
+vlan 78
+vlan 4095
+interface ethernet 1/1 switchport access vlan 78
+interface ethernet 1/2 switchport mode trunk
+show running-config
+no interface ethernet 1/1 switchport access vlan
+interface ethernet 1/2 switchport mode access
+no vlan 78
+show running-config
+exit
+exit
+""",
+    "cumulus": """\
+nv set bridge domain br_default vlan 78
+nv set interface swp1 bridge domain br_default access 78
+nv set interface swp1 bridge domain br_default access 4095
+nv set interface swp2 bridge domain br_default
+nv set interface swp3 ip address 10.0.0.1/31
+nv set interface swp3 ip colour blue
+nv config diff -o commands
+nv config apply -y
+nv config show -r applied -o json
+nv unset interface swp1 bridge domain br_default access
+nv config diff -o commands
+exit
+""",
+    "sonic": """\
+sudo config vlan add 1
+sudo config vlan add 78
+sudo config vlan member add -u 78 Ethernet0
+sudo config vlan member add 78 Ethernet4
+sudo config vlan member add -u 20 Ethernet8
+sudo config interface ip add Ethernet0 10.0.0.0/31
+sudo config interface ip add Ethernet8 10.0.0.0/31
+sudo config vlan member add -u 78 Ethernet8
+sudo config interface ip remove Ethernet8 10.0.0.0/31
+sudo config vlan member add -u 78 Ethernet8
+sudo config vlan member del 78 Ethernet0
+sudo config vlan member del 78
+exit
+""",
+}
+PLAYED = [*((system, "", lines) for system, lines in SESSIONS.items())]
+PLAYED += [(system, "-vlan", lines) for system, lines in VLANS.items()]
+
 
 def made(system: System, folder: Path) -> tuple[Speaking, Table]:
     clock = Clock()
@@ -134,16 +205,18 @@ def made(system: System, folder: Path) -> tuple[Speaking, Table]:
     return speaking(settings, World(ports, Store(folder), "boot/1", table, clock)), table
 
 
-@pytest.mark.parametrize("system", SESSIONS)
-def test_a_session_prints_what_it_always_printed(system: System, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("system", "about", "lines"), PLAYED)
+def test_a_session_prints_what_it_always_printed(
+    system: System, about: str, lines: str, tmp_path: Path
+) -> None:
     spoken, table = made(system, tmp_path)
     terminal = spoken.login("admin", "vty1")
     table.heard(PORTS[system][0], announced("head", "fab0"))
     transcript = []
-    for line in SESSIONS[system].splitlines():
+    for line in lines.splitlines():
         transcript += [f"{terminal.prompt}{line}", *terminal.run(line)]
     text = "\n".join(transcript) + "\n"
-    file = GOLDEN / f"{system}.txt"
+    file = GOLDEN / f"{system}{about}.txt"
     if os.environ.get("RACKFORM_GOLDEN") == "write":
         file.write_text(text)
     assert terminal.closed

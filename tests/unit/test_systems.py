@@ -20,6 +20,7 @@ from pyinfra_deploys.operations.holders import NETWORK, UNMANAGED, Holders, Inte
 from pyinfra_deploys.operations.packages import INSTALL
 from pyinfra_deploys.operations.systems import SYSTEMS, OsRelease, system_of
 from remote.errors import RackformError
+from stack.driver import HostSystem
 from stack.load import load_site
 from stack.schema import TwinSystem
 from tests.unit.sites import changed
@@ -232,6 +233,57 @@ def test_hosts_of_a_mixed_site_ask_nvidia_s_repository_of_their_own_system(
     assert f"URIs: https://example.org/{folder}/x86_64\n" in source["content"]
     done = [name for name, _ in seen.given]
     assert done.index("install_kernel_headers") < done.index("install_exact")
+
+
+BY_SYSTEM = {
+    "driver_version": "580.159.04",
+    "systems": {
+        "debian-12": {"packages": {"nvidia-open": "580.159.04-1"}},
+        "ubuntu-24.04": {
+            "packages": {"nvidia-open": "580.159.04-0ubuntu0.24.04.1"},
+            "fabric_manager": "580.159.04-0ubuntu1",
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "packages"),
+    [
+        (DEBIAN_12, {"nvidia-open": "580.159.04-1"}),
+        (
+            UBUNTU_24,
+            {
+                "nvidia-open": "580.159.04-0ubuntu0.24.04.1",
+                "nvidia-fabricmanager-580": "580.159.04-0ubuntu1",
+            },
+        ),
+    ],
+)
+def test_hosts_of_a_mixed_site_get_the_versions_of_their_own_system(
+    monkeypatch: pytest.MonkeyPatch, text: str, packages: dict[str, str]
+) -> None:
+    seen = Recorder(monkeypatch, nvidia)
+    run(nvidia, "nvidia_driver", {OsRelease: release(text)}, **BY_SYSTEM)
+    assert [given["packages"] for given in seen.of("install_exact")] == [packages]
+
+
+def test_a_host_whose_system_has_no_packages_of_the_driver_is_refused_before_anything_is_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = Recorder(monkeypatch, nvidia)
+    with pytest.raises(OperationError) as refused:
+        run(nvidia, "nvidia_driver", {OsRelease: release(DEBIAN_13)}, **BY_SYSTEM)
+    assert str(refused.value) == (
+        "it runs Debian 13, but nvidia.systems has packages for debian-12, ubuntu-24.04 alone: "
+        'add nvidia.systems["debian-13"].packages with the versions that its repository has'
+    )
+    assert seen.given == []
+
+
+def test_a_site_and_the_deploys_know_the_same_systems() -> None:
+    assert {each.value for each in HostSystem} == {system.name for system in SYSTEMS.values()}
+    assert all(system.name == "-".join(key) for key, system in SYSTEMS.items())
 
 
 def test_ubuntu_s_needrestart_restarts_nothing_of_its_own_accord() -> None:
