@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +9,7 @@ from lab.eos_cli import show, structured
 from lab.eos_cli.editor import Draft, edit
 from lab.eos_cli.engine import SessionState, Switch
 from lab.eos_cli.grammar import Level, completions, match, seconds
+from lab.eos_cli.looks import LOOKS
 from lab.eos_cli.model import diff, factory, render, short
 from lab.switch_cli.core import CliError
 from lab.switch_cli.lldp import Table
@@ -110,6 +110,8 @@ class Shell:
     def _execute(self, command: Command) -> Sequence[str]:
         if self.configuring and self._configure(command):
             return []
+        if look := LOOKS.get(command.form):
+            return look(self.switch, self.table, command)
         handler = _HANDLERS.get(command.form)
         if handler is None:
             raise CliError(f"% Invalid input (at token 0: '{command.form.split()[0]}')")
@@ -149,10 +151,6 @@ class Shell:
             self.switch.leave_session(self.session, self.terminal)
         self.configuring, self.session = False, None
         self.interface = self.queue = self.vlan = None
-
-
-def _links(shell: Shell) -> list[str]:
-    return list(shell.switch.context.ports)
 
 
 @_does("enable")
@@ -258,7 +256,7 @@ def _abort(shell: Shell, command: Command) -> Sequence[str]:
 @_does("rollback clean-config")
 def _clean(shell: Shell, command: Command) -> Sequence[str]:
     session = shell.switch.sessions[_named(shell, command)]
-    clean = factory(session.candidate.hostname, _links(shell))
+    clean = factory(session.candidate.hostname, list(shell.switch.context.ports))
     session.candidate = replace(clean, hostname="localhost")
     shell.interface = shell.queue = shell.vlan = None
     return []
@@ -280,36 +278,6 @@ def _show_diffs(shell: Shell, command: Command) -> Sequence[str]:
     if session is None:
         raise CliError(f"% Session {name} does not exist")
     return diff(shell.switch.running(), session.candidate, name)
-
-
-@_does("show configuration sessions", "show configuration sessions detail")
-def _show_sessions(shell: Shell, command: Command) -> Sequence[str]:
-    return show.sessions(shell.switch, detail=command.form.endswith("detail"))
-
-
-@_does("show running-config")
-def _show_running(shell: Shell, _: Command) -> Sequence[str]:
-    return show.running_config(shell.switch.running())
-
-
-@_does("show running-config section <line>")
-def _show_section(shell: Shell, command: Command) -> Sequence[str]:
-    return show.section(render(shell.switch.running()), command.arguments["line"])
-
-
-@_does("show running-config interfaces <interface>")
-def _show_running_interface(shell: Shell, command: Command) -> Sequence[str]:
-    title = f"interface {command.arguments['interface']}"
-    lines = show.blocks(render(shell.switch.running()))
-    return [line for block in lines if block[0] == title for line in block]
-
-
-@_does("show startup-config")
-def _show_startup(shell: Shell, _: Command) -> Sequence[str]:
-    text = shell.switch.store.startup()
-    if text is None:
-        return ["% Error displaying startup-config: No such file or directory"]
-    return show.running_config(shell.switch.parse(text), "show startup-config")
 
 
 @_does("write", "write memory", "copy running-config startup-config")
@@ -343,64 +311,6 @@ def _replace(shell: Shell, command: Command) -> Sequence[str]:
     return []
 
 
-@_does("show version")
-def _show_version(shell: Shell, _: Command) -> Sequence[str]:
-    mac = structured.system_mac(shell.switch)
-    return show.version(mac, structured.uptime_s(), structured.memory_kb())
-
-
-@_does("show hostname")
-def _show_hostname(shell: Shell, _: Command) -> Sequence[str]:
-    hostname = shell.switch.declared.hostname
-    return [f"Hostname: {hostname}", f"FQDN:     {hostname}"]
-
-
-@_does("show clock")
-def _show_clock(_: Shell, __: Command) -> Sequence[str]:
-    now = time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime())
-    return [now, "Timezone: UTC", "Clock source: local"]
-
-
 @_does("show privilege")
 def _show_privilege(shell: Shell, _: Command) -> Sequence[str]:
     return [f"Current privilege level is {15 if shell.enabled else 1}"]
-
-
-@_does("show interfaces", "show interfaces <interface>")
-def _show_interfaces(shell: Shell, command: Command) -> Sequence[str]:
-    links, config = shell.switch.ports.read(), shell.switch.running()
-    only = command.arguments.get("interface")
-    ports = [only] if only else _links(shell)
-    return [
-        line
-        for port in ports
-        for line in show.interface(port, config.interfaces[port], links.get(port))
-    ]
-
-
-@_does("show interfaces status", "show interfaces <interface> status")
-def _show_status(shell: Shell, command: Command) -> Sequence[str]:
-    only = command.arguments.get("interface")
-    ports = [only] if only else _links(shell)
-    return show.interfaces_status(shell.switch.running(), shell.switch.ports.read(), ports)
-
-
-@_does("show interfaces description")
-def _show_description(shell: Shell, _: Command) -> Sequence[str]:
-    return show.interfaces_description(shell.switch.running(), shell.switch.ports.read())
-
-
-@_does(
-    "show lldp neighbors",
-    "show lldp neighbors detail",
-    "show lldp neighbors <interface>",
-    "show lldp neighbors <interface> detail",
-)
-def _show_lldp(shell: Shell, command: Command) -> Sequence[str]:
-    if not shell.switch.declared.lldp:
-        raise CliError("% LLDP is not enabled")
-    only = command.arguments.get("interface")
-    ports = [only] if only else _links(shell)
-    if command.form.endswith("detail"):
-        return show.lldp_neighbors_detail(shell.table, ports)
-    return show.lldp_neighbors(shell.table, ports)
