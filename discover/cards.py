@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from discover.model import Gpu, Machine
 
+UNNAMED = "unknown"
+"""The name of a card where the machine has no PCI database."""
 _NVIDIA, _AMD = "0x10de", "0x1002"
 _GENERATIONS = {"2.5": 1, "5.0": 2, "5": 2, "8.0": 3, "16.0": 4, "32.0": 5, "64.0": 6}
 """PCIe's speed a lane in GT/s → its generation."""
@@ -49,7 +51,7 @@ def _rows(text: str, vendor: str) -> Iterator[dict[str, str]]:
 def _name(text: str) -> str:
     """Return 'GeForce RTX 4090' of 'AD102 [GeForce RTX 4090]'."""
     named = re.search(r"\[([^\[\]]+)\](?: \(rev \w+\))?$", text)
-    return (named[1] if named else text) or "unknown"
+    return (named[1] if named else text) or UNNAMED
 
 
 def _architecture(text: str) -> str:

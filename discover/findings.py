@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from discover.cards import UNNAMED
 from discover.choices import fabric_nic
 from discover.model import Finding, Gpu, Machine, Severity
 from remote import examine
@@ -116,6 +117,12 @@ def _driver(machine: Machine) -> Iterator[Finding]:
             machine,
             f"no NVIDIA driver drives its {len(machine.gpus)} GPU(s), of which the PCI bus tells "
             "the name alone: declare nvidia in the stack file, and 'up' installs it, with a reboot",
+        )
+    if any(gpu.name == UNNAMED for gpu in machine.gpus):
+        yield _warning(
+            machine,
+            "no name of its GPUs is known, since neither a driver nor the PCI database is there: "
+            "install pciutils on it, then discover it again, or write gpus.model yourself",
         )
     for name in machine.other_gpus:
         yield _note(machine, f"{name} is not used: the images run on NVIDIA's GPUs")

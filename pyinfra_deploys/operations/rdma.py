@@ -25,7 +25,7 @@ class NearestRdma(FactBase[list[str]]):
         return (
             "nvidia-smi topo -m 2>/dev/null;"
             " m=$(ip -4 route show default 2>/dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p');"
-            " for d in /sys/class/infiniband/*; do"
+            " for d in /sys/class/infiniband/*; do [ -e $d ] || continue;"
             " grep -qs InfiniBand $d/ports/*/link_layer && continue;"
             " n=$(ls $d/device/net 2>/dev/null | head -n 1);"
             f"{_declared(cards) if cards else _likely(interface)}"

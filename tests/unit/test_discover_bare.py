@@ -43,6 +43,19 @@ def test_a_bare_machine_tells_its_gpus_by_the_pci_bus_and_what_it_lacks() -> Non
     assert "2 GPU(s) joined by pcie3-x4; driver unknown" in picture([machine])
 
 
+def test_gpus_without_a_name_are_told_with_what_brings_one() -> None:
+    """As on a host with two H200 and no pciutils: its PCI bus, but no file that has its name."""
+    cards = "\n".join(
+        f"pci=0000:00:0{slot}.0 vendor=0x10de speed_max=32.0 slot= width=16 width_max=16 name="
+        for slot in (6, 7)
+    )
+    machine = with_pci_gpus(a_machine(smi="", driver="", topology="", cards=cards))
+    assert [gpu.name for gpu in machine.gpus] == ["unknown"] * 2
+    assert [gpu.pcie_gen_max for gpu in machine.gpus] == [5, 5]
+    assert any("install pciutils" in text for text in texts(machine))
+    assert not any("install pciutils" in text for text in texts(bare()))
+
+
 def test_the_stack_of_bare_machines_of_two_systems_says_that_versions_may_differ() -> None:
     one = bare()
     other = one.model_copy(
