@@ -189,6 +189,19 @@ def test_a_port_that_another_program_took_is_told_and_the_next_up_succeeds(
     assert "Paris" in up()["answer"]
 
 
+def test_an_unreachable_host_is_told_in_the_preview_and_brought_back_by_the_up(
+    report: dict[str, Any],
+) -> None:
+    assert report
+    on("w2", "systemctl poweroff")
+    operations, text = preview()
+    assert "w2-machine" in operations
+    assert "not reachable: assuming no change since the last up" in text
+    answered = up()
+    assert "Paris" in answered["answer"]
+    assert rackform("verify").status == 0
+
+
 def test_bad_input_is_told_at_once_and_touches_nothing(report: dict[str, Any]) -> None:
     configure("fabric.mtu_bytes", "20000")
     done = rackform("up")
