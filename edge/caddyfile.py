@@ -139,23 +139,17 @@ def _readiness(door: Door) -> str:
     return f"""\
 http://127.0.0.1:{door.readiness_port} {{
 	bind 127.0.0.1
-	handle /ready {{
-		rewrite * {READY}
-		reverse_proxy {door.api}
-	}}
-	handle {{
-		rewrite * {READY}
-		reverse_proxy {door.api} {{
-			transport http {{
-				response_header_timeout {CHECK_TIMEOUT_S}s
-			}}
-			@ready status 200
-			handle_response @ready {{
-				respond 204
-			}}
-			handle_response {{
-				abort
-			}}
+	rewrite * {READY}
+	reverse_proxy {door.api} {{
+		transport http {{
+			response_header_timeout {CHECK_TIMEOUT_S}s
+		}}
+		@ready status 200
+		handle_response @ready {{
+			respond 204
+		}}
+		handle_response {{
+			abort
 		}}
 	}}
 	handle_errors {{
@@ -232,10 +226,10 @@ def _api(door: Door, offers: Sequence[Offer]) -> str:
 				header_up -Authorization
 				lb_try_duration {door.wait_s}s
 				lb_try_interval 250ms
-				health_uri /ready
+				health_uri /
 				health_interval 1s
 				health_timeout {CHECK_TIMEOUT_S}s
-				health_status 200
+				health_status 204
 			}}
 			reverse_proxy {door.api} {{
 				flush_interval -1
