@@ -14,6 +14,7 @@ from typing_extensions import override
 from pyinfra_deploys.operations import before
 from pyinfra_deploys.operations.before import Recorded
 from pyinfra_deploys.operations.change import never
+from pyinfra_deploys.operations.facts import Names
 from pyinfra_deploys.operations.packages import INSTALL, REPAIR
 from pyinfra_deploys.operations.script import Script
 
@@ -62,21 +63,12 @@ class Versions(FactBase[dict[str, Versioned]]):
         }
 
 
-class HeldPackages(FactBase[set[str]]):
+class HeldPackages(Names):
     """The packages that are held, by whomever."""
 
     @override
     def command(self) -> str:
         return "apt-mark showhold 2>/dev/null || true"
-
-    @staticmethod
-    @override
-    def default() -> set[str]:
-        return set()
-
-    @override
-    def process(self, output: list[str]) -> set[str]:
-        return {line.strip() for line in output if line.strip()}
 
 
 def of_other_branches(packages: Mapping[str, str], held: set[str]) -> dict[str, str]:

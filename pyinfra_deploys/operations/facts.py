@@ -42,6 +42,19 @@ class FileAt(FactBase[FileState | None]):
         )
 
 
+class Names(FactBase[set[str]]):
+    """What a command prints, a name a line."""
+
+    @staticmethod
+    @override
+    def default() -> set[str]:
+        return set()
+
+    @override
+    def process(self, output: list[str]) -> set[str]:
+        return {name for line in output if (name := line.strip())}
+
+
 class InstalledPackages(FactBase[set[str]]):
     """Those of the named Debian packages that are installed."""
 
@@ -63,22 +76,13 @@ class InstalledPackages(FactBase[set[str]]):
         return {pair[0] for pair in pairs if len(pair) == 2 and pair[1] == "installed"}  # noqa: PLR2004 - name and status
 
 
-class Programs(FactBase[set[str]]):
+class Programs(Names):
     """Those of the named programs that root finds."""
 
     @override
     def command(self, names: list[str]) -> str:
         wanted = " ".join(shlex.quote(name) for name in names)
         return f"for p in {wanted}; do command -v $p >/dev/null && echo $p; done; true"
-
-    @staticmethod
-    @override
-    def default() -> set[str]:
-        return set()
-
-    @override
-    def process(self, output: list[str]) -> set[str]:
-        return {line.strip() for line in output}
 
 
 class Sysctls(FactBase[dict[str, str]]):

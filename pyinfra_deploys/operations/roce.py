@@ -4,16 +4,17 @@ from collections.abc import Generator
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import OperationError
-from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 from typing_extensions import override
+
+from pyinfra_deploys.operations.facts import Names
 
 TOOLS = ("mlnx_qos", "dcb")
 """NVIDIA's, where its own driver is, and iproute2's, which speaks to the kernel's: one suffices."""
 
 
-class RoceParts(FactBase[set[str]]):
+class RoceParts(Names):
     """Which of the tools are there, and `device` where the interface has an RDMA device."""
 
     @override
@@ -23,15 +24,6 @@ class RoceParts(FactBase[set[str]]):
             f" ls /sys/class/net/{interface}/device/infiniband 2>/dev/null | grep -q . &&"
             " echo device; true"
         )
-
-    @staticmethod
-    @override
-    def default() -> set[str]:
-        return set()
-
-    @override
-    def process(self, output: list[str]) -> set[str]:
-        return {line.strip() for line in output}
 
 
 @operation()
