@@ -1,6 +1,5 @@
 """The stack file for machines that were found: every choice with its reason beside it. Pure."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -8,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import yaml
 
 from discover.choices import fabric_nic, further_nics, gpu_link, gpu_model, heard_port, node_names
+from discover.comments import comment
 from discover.gpus import nearest_rdma
 from discover.model import Machine, Nic
 from discover.proposal import proposed
@@ -17,7 +17,6 @@ from stack.errors import InputError
 
 _FIRST_HOST = 11
 _FABRIC = IPv4Network("10.78.0.0/24")
-_WIDTH = 94
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,6 @@ def stack_file(machines: Sequence[Machine], wishes: Wishes) -> str:
     ]
     raw = yaml.safe_load("\n".join(lines))["config"]["rackform:site"]
     return "\n".join([*lines, *_models(raw, wishes), *_nvidia(nodes), *_left_out(nodes)]) + "\n"
-
-
-def _comment(indent: int, text: str) -> Iterator[str]:
-    mark = " " * indent + "# "
-    yield from (mark + line for line in textwrap.wrap(text, _WIDTH - len(mark)))
 
 
 def _nodes(machines: Sequence[Machine], wishes: Wishes) -> list[_Node]:
@@ -202,7 +196,7 @@ def _switches(nodes: Sequence[_Node], wishes: Wishes) -> Iterator[str]:
         text = "No switch is managed: 'discover --switch NAME=OS@ADDRESS' has its ports set, too."
         if heard:
             text += f" LLDP hears, as switch and port, {'; '.join(heard)}."
-        yield from _comment(4, text)
+        yield from comment(4, text)
         return
     _expect_switches(wishes)
     yield "    switches:"
@@ -329,7 +323,7 @@ def _power(nodes: Sequence[_Node], wishes: Wishes) -> Iterator[str]:
             f"amperes; a=240x20:{nodes[0].name} for some nodes) the plan keeps circuits to their "
             "limits."
         )
-        yield from _comment(4, text)
+        yield from comment(4, text)
         return
     yield "    power:"
     yield "      circuits: # by --circuit"
@@ -352,7 +346,7 @@ def _nvidia(nodes: Sequence[_Node]) -> Iterator[str]:
     bare = [node.name for node in nodes if node.machine.gpus and not node.machine.driver]
     if not bare:
         return
-    yield from _comment(
+    yield from comment(
         4,
         f"ASSUMED: {', '.join(bare)} without NVIDIA's driver. Take away the marks below, write the"
         " versions and NVIDIA's repository (docs/guide-real-hardware.md), and 'up' installs it.",
@@ -364,13 +358,13 @@ def _nvidia(nodes: Sequence[_Node]) -> Iterator[str]:
     run = sorted({node.machine.os_name for node in nodes if node.machine.gpus})
     if len(run) > 1:
         text = f"{' and '.join(run)}: where versions differ, nvidia.systems has them by system."
-        yield from _comment(4, text)
+        yield from comment(4, text)
 
 
 def _left_out(nodes: Sequence[_Node]) -> Iterator[str]:
     drivers = sorted({node.machine.driver for node in nodes if node.machine.driver})
     kept = f" (NVIDIA's driver {', '.join(drivers)} stays)" if drivers else ""
-    yield from _comment(
+    yield from comment(
         4,
         f"Left out, and so at what docs/site.md has as their defaults: nvidia{kept}, edge (host "
         "names and API keys), frontends, monitoring.",

@@ -1,9 +1,10 @@
 """What a switch told of its ports, as lines of the stack file: whether they forward. Pure."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+from discover.comments import comment
 from discover.model import Finding, Severity
 from discover.wishes import SwitchWish
 from fabric.limits import LAST_VLAN
@@ -14,7 +15,7 @@ _OWN_VLAN = 78
 """The first that is proposed, if the switch has none of that number."""
 _DELIVERED = 1
 _INDENT = " " * 8
-_WIDTH = 94
+_comment = partial(comment, len(_INDENT))
 
 
 def vlan_lines(switch: SwitchWish, ports: Sequence[str]) -> Iterator[str]:
@@ -64,8 +65,3 @@ def cautions(switches: Sequence[SwitchWish]) -> list[Finding]:
         for switch in switches
         if switch.seen and switch.seen.managed_vlan is not None
     ]
-
-
-def _comment(text: str) -> Iterator[str]:
-    mark = f"{_INDENT}# "
-    yield from (mark + line for line in textwrap.wrap(text, _WIDTH - len(mark)))
